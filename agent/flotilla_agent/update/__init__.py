@@ -1,0 +1,1 @@
+"""The update state machine: a table, the deeds of its steps, and a state file written before each deed."""

@@ -1,0 +1,1 @@
+"""What the product is compared with: each well configured, none of it shipped."""

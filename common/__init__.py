@@ -1,0 +1,1 @@
+"""The small kernel every app may use: errors, ids, clock, jobs, live bus, bridge."""

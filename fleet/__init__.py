@@ -1,0 +1,1 @@
+"""Devices: hardware profiles, sites, enrolment, identity, and the device ledgers."""

@@ -1,0 +1,1 @@
+"""The devices' door of the fleet."""

@@ -1,0 +1,1 @@
+"""Decisions of the fleet: values in, values out."""

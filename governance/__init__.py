@@ -1,0 +1,1 @@
+"""Organizations, people, roles, API tokens and the audit log."""

@@ -1,0 +1,1 @@
+"""Read only, on top of all: overview, jobs, the tour."""

@@ -1,0 +1,1 @@
+"""What insights shows: reads across the apps, scoped to the caller's organization."""

@@ -1,0 +1,1 @@
+"""What insights changes: nothing of its own, jobs of everybody."""

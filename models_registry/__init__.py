@@ -1,0 +1,1 @@
+"""Models, versions, variants, validation, artifacts, storage and signing."""

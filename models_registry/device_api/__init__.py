@@ -1,0 +1,1 @@
+"""The device door of the registry."""

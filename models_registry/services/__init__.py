@@ -1,0 +1,1 @@
+"""What the registry does: every write goes through here."""

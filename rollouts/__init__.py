@@ -1,0 +1,1 @@
+"""Planner, waves, gates, reconciler, and the device update door."""

@@ -1,0 +1,1 @@
+"""The devices' door of rollouts: hawkBit DDI, and our agent's resource."""

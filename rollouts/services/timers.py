@@ -1,0 +1,84 @@
+"""What time alone does to deployments: next attempts, silence, asking again. For all rollouts, in capped batches.
+
+Also rollouts that have ended have such deployments: devices that come late.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from typing import Final
+
+from django.db import connection, transaction
+
+from fleet.models import Device
+from fleet.services.revisions import device_revisions_bump
+from rollouts.models import Action, ActionState, Deployment, DeploymentState
+from rollouts.policy.transitions import DEPLOYMENT_IN_MOTION
+from rollouts.policy.types import policy_from
+from rollouts.services.changes import action_close, deployment_move
+from rollouts.services.feedback import attempt_failed
+from rollouts.services.locks import devices_lock_free
+
+D = DeploymentState
+_BATCH: Final = 500
+_ASK_AGAIN: Final = timedelta(minutes=1)
+
+# How long silence is allowed stands in each rollout's policy. A device that reports progress is not silent.
+_SILENT: Final = """
+SELECT d.id, d.device_id
+FROM rollouts_deployment d JOIN rollouts_rollout r ON r.id = d.rollout_id
+CROSS JOIN LATERAL (SELECT %(at)s - make_interval(secs => (r.policy #>> '{timeouts,progress_s}')::float8) AS since) p
+WHERE d.state = ANY(%(states)s) AND d.state_at <= p.since AND NOT EXISTS (
+    SELECT 1 FROM rollouts_action a JOIN rollouts_actionfeedback f ON f.action_id = a.id
+    WHERE a.deployment_id = d.id AND f.at > p.since
+)
+ORDER BY d.state_at LIMIT %(limit)s
+"""
+
+
+def deployments_tick(*, at: datetime) -> int:
+    """Do what has come due, at most 500 of each kind. Idempotent. Returns how many deployments were touched."""
+    due = Deployment.objects.filter(retry_at__lte=at).order_by("retry_at").values_list("pk", "device_id")[:_BATCH]
+    with connection.cursor() as cursor:
+        cursor.execute(_SILENT, {"states": sorted(DEPLOYMENT_IN_MOTION), "at": at, "limit": _BATCH})
+        silent = cursor.fetchall()
+    return _each(list(due), _come_due, at=at) + _each(silent, _fell_silent, at=at)
+
+
+def _each(pairs: Sequence[tuple[int, int]], act: Callable[[Deployment, datetime], bool], *, at: datetime) -> int:
+    if not pairs:
+        return 0
+    with transaction.atomic():
+        held = devices_lock_free(sorted({device_id for _, device_id in pairs}))
+        deployments = Deployment.objects.select_related("rollout__version__model", "device").filter(
+            pk__in=[pk for pk, _ in pairs], device_id__in=held
+        )
+        return sum(act(deployment, at) for deployment in deployments)
+
+
+def _come_due(deployment: Deployment, at: datetime) -> bool:
+    if deployment.retry_at is None or deployment.retry_at > at:
+        return False
+    if deployment.state == D.RETRY_WAIT:
+        deployment_move(deployment, D.OFFERED, at=at, attempt=deployment.attempt + 1, retry_at=None)
+    elif deployment.state == D.PROBATION:
+        # The soak is over and nothing proves what runs: ask a device that cannot sign for its attributes.
+        Deployment.objects.filter(pk=deployment.pk).update(retry_at=at + _ASK_AGAIN)
+        Device.objects.filter(pk=deployment.device_id).update(attributes_wanted=True)
+    else:
+        Deployment.objects.filter(pk=deployment.pk).update(retry_at=None)
+    device_revisions_bump(device_ids=[deployment.device_id])
+    return True
+
+
+def _fell_silent(deployment: Deployment, at: datetime) -> bool:
+    patience = timedelta(seconds=policy_from(deployment.rollout.policy).timeouts.progress_s)
+    if deployment.state not in DEPLOYMENT_IN_MOTION or deployment.state_at + patience > at:
+        return False
+    action = Action.objects.filter(deployment=deployment).exclude(state=ActionState.CLOSED).first()
+    if action is not None:
+        action_close(action, "failure", at=at)
+    attempt_failed(deployment, "timeout", at=at)
+    device_revisions_bump(device_ids=[deployment.device_id])
+    return True

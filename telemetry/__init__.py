@@ -1,0 +1,1 @@
+"""Ingest, health and inference series, drift, alerts, live streams."""

@@ -1,0 +1,1 @@
+"""Decisions of telemetry: values in, values out."""

@@ -1,0 +1,1 @@
+"""What all parts keep to."""

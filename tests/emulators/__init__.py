@@ -1,0 +1,1 @@
+"""Object store emulators: real protocols, on this machine only."""

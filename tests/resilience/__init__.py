@@ -1,0 +1,1 @@
+"""The whole installation while its processes die."""

@@ -10,14 +10,16 @@ import { LivePatcher, REFETCH_EVERY_MS } from "@/lib/live/patch";
 import { MockServer } from "@/testing/mock-api/server";
 import { countAll, IDS, type World } from "@/testing/mock-api/world";
 
+const NOW = Date.parse("2026-11-20T14:32:00Z");
+
 let server: MockServer;
 let world: World;
 let client: QueryClient;
 let patcher: LivePatcher;
 
 beforeEach(() => {
-  vi.useFakeTimers();
-  server = new MockServer(Date.parse("2026-11-20T14:32:00Z"));
+  vi.useFakeTimers({ now: NOW }); // the world's series end now: those who ask for the last hours mean the same clock
+  server = new MockServer(NOW);
   world = server.world;
   vi.stubGlobal("fetch", server.fetch);
   client = new QueryClient({ defaultOptions: { queries: { retry: false, staleTime: Infinity } } });

@@ -5,15 +5,17 @@ the snapshot and targets it names, however many approvals happen meanwhile (TUF 
 moving name per file, every approval would fail some device in the middle of its update. Target files themselves are
 fetched through the update protocol and only verified here, so their names carry no hash.
 
-Every change takes the organization's lock, raises the versions of what it touches by one, and writes all of it in one
-transaction: devices see all of a change or none.
+Every change takes the organization's lock, raises the versions of what it touches, and writes all of it in one
+transaction: devices see all of a change or none. A root's version grows by one (section 5.3); the others follow the
+clock, because devices refuse versions lower than those they have seen: signed again after a database was restored from
+a backup, metadata is newer than what was signed after that backup and lost with it.
 """
 
 from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.db import transaction
@@ -49,6 +51,7 @@ LIFETIMES = {
 # Superseded metadata devices may still be reading; roots are kept for good, each leads to the next.
 KEPT_VERSIONS = 20
 _SPECIFICATION = "1.0.31"
+_VERSION_ZERO = datetime(2025, 1, 1, tzinfo=UTC)  # seconds since then fit a 32 bit version number until 2093
 _SWEEP_LIMIT = 1_000
 
 
@@ -89,6 +92,24 @@ def trust_refresh(*, organization_id: int) -> list[str]:
         return repository.write()
 
 
+def trust_sign_anew(*, organization_id: int, actor: Actor = SYSTEM) -> None:
+    """Sign everything but the root again, in versions higher than any signed before, now lost ones included.
+
+    For after a restore from a backup: until then devices that have seen newer metadata refuse the old.
+    """
+    with transaction.atomic():
+        repository = _Repository(organization_id)
+        repository.sign("targets", repository.signed("targets"))
+        repository.write()
+        audit_write(
+            organization_id=organization_id,
+            actor=actor,
+            action="trust.sign_anew",
+            object_kind="organization",
+            object_id=str(organization_id),
+        )
+
+
 def trust_rotate(*, organization_id: int, role: str, actor: Actor = SYSTEM) -> None:
     """Replace a role's key by a new one and retire the old.
 
@@ -113,14 +134,19 @@ def trust_rotate(*, organization_id: int, role: str, actor: Actor = SYSTEM) -> N
         )
 
 
+def trusted_organizations() -> list[int]:
+    """The organizations that have an image repository."""
+    owners = TrustMetadata.objects.order_by("organization_id").values_list("organization_id", flat=True)
+    return list(owners.distinct())
+
+
 def trust_refresh_all() -> int:
     """``trust_refresh`` for every organization that has a repository, and old metadata removed; for the periodic task.
 
     One failing organization does not stop the rest. Returns how many had something signed.
     """
     renewed = 0
-    organizations = TrustMetadata.objects.order_by("organization_id").values_list("organization_id", flat=True)
-    for organization_id in organizations.distinct():
+    for organization_id in trusted_organizations():
         try:
             renewed += bool(trust_refresh(organization_id=organization_id))
             _forget_old(organization_id)
@@ -132,9 +158,15 @@ def trust_refresh_all() -> int:
 def _forget_old(organization_id: int) -> None:
     for role in ROLES[1:]:
         rows = TrustMetadata.objects.filter(organization_id=organization_id, role=role)
-        newest = rows.order_by("-version").values_list("version", flat=True).first() or 0
-        old = rows.filter(version__lte=newest - KEPT_VERSIONS).order_by("version")
+        kept = rows.order_by("-version").values_list("version", flat=True)[:KEPT_VERSIONS]
+        old = rows.filter(version__lt=min(kept, default=0)).order_by("version")
         TrustMetadata.objects.filter(pk__in=old.values("pk")[:_SWEEP_LIMIT]).delete()
+
+
+def _next_version(role: str, previous: int) -> int:
+    if role == "root":
+        return previous + 1
+    return max(previous + 1, int((now() - _VERSION_ZERO).total_seconds()))
 
 
 class _Repository:
@@ -189,7 +221,7 @@ class _Repository:
         """A new version of a role's metadata; ``former`` keys sign too, where devices know no other yet."""
         lifetime, _ = LIFETIMES[role]
         if role in self._metadata:
-            signed.version += 1
+            signed.version = _next_version(role, signed.version)
         signed.expires = (now() + lifetime).replace(microsecond=0)
         metadata: Metadata[Any] = Metadata(signed)
         for key in [*(former or []), self._keys[role]]:

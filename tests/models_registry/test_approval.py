@@ -13,8 +13,9 @@ from uuid import UUID
 
 import pytest
 from django.conf import settings
+from django.core.management import call_command
 from django.db import transaction
-from tuf.api.exceptions import DownloadHTTPError, ExpiredMetadataError, RepositoryError
+from tuf.api.exceptions import BadVersionNumberError, DownloadHTTPError, ExpiredMetadataError, RepositoryError
 from tuf.api.metadata import Metadata, Root
 from tuf.ngclient import FetcherInterface, Updater
 
@@ -334,3 +335,29 @@ def test_superseded_metadata_is_removed_in_time_and_roots_never(boss: Api) -> No
     for role in ("targets", "snapshot", "timestamp"):
         assert TrustMetadata.objects.filter(organization_id=organization_id, role=role).count() == trust.KEPT_VERSIONS
     assert TrustMetadata.objects.filter(organization_id=organization_id, role="root").count() == 2
+
+
+def test_after_a_restore_from_a_backup_devices_follow_metadata_that_was_signed_anew(
+    api: Api, boss: Api, ready: dict[str, Any], tmp_path: Path
+) -> None:
+    organization_id = boss.person.caller.organization_id
+    approve(api, boss, ready)
+    backup = list(TrustMetadata.objects.filter(organization_id=organization_id))
+    for number in range(3):
+        target = trust.SignedTarget(path=f"lost/{number}/fp32/model.onnx", size_bytes=1, sha256="0" * 64)
+        with transaction.atomic():
+            trust.targets_add(organization_id=organization_id, targets=[target])
+    device = Device(tmp_path, organization_id)
+    assert device.updater().get_targetinfo("lost/2/fp32/model.onnx") is not None
+
+    TrustMetadata.objects.filter(organization_id=organization_id).delete()
+    TrustMetadata.objects.bulk_create(backup)
+    with pytest.raises(BadVersionNumberError):
+        device.updater()
+
+    with clock.frozen(datetime.now(UTC) + timedelta(minutes=1)):  # a restore takes longer than the clock's second
+        call_command("flotilla_restored")
+    updater = device.updater()
+    assert updater.get_targetinfo("digits/1.0.0/fp32/model.onnx") is not None
+    assert updater.get_targetinfo("lost/2/fp32/model.onnx") is None
+    assert AuditEntry.objects.filter(action="trust.sign_anew", organization_id=organization_id).count() == 1

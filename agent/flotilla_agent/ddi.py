@@ -179,11 +179,12 @@ class Install(msgspec.Struct, frozen=True):
 
 
 class Order(msgspec.Struct, frozen=True):
-    """A deployment in the agent's own words."""
+    """A deployment in the agent's own words. ``removals`` names the models that are to run no longer."""
 
     number: int
-    kind: Literal["install", "restore"]
+    kind: Literal["install", "restore", "remove"]
     installs: list[Install]
+    removals: list[str]
     soak_s: float
     shadow_every: int
     may_download: bool
@@ -210,8 +211,7 @@ def order_of(deployment: Deployment) -> Order:
     chunks = [chunk for chunk in deployment.deployment.chunks if chunk.part == "model"]
     if not chunks:
         raise UpdateFailedError(Reason.UNSUPPORTED_DEPLOYMENT, "The deployment has no chunk of part 'model'.")
-    values = {entry.key: entry.value for entry in chunks[0].metadata}
-    kind = values.get("flotilla.kind", "install")
+    values = _values(chunks[0])
     try:
         soak_s = float(values.get("flotilla.soak_s", "0"))
         shadow_every = int(values.get("flotilla.shadow_every", "0"))
@@ -223,8 +223,9 @@ def order_of(deployment: Deployment) -> Order:
         raise UpdateFailedError(Reason.UNSUPPORTED_DEPLOYMENT, "flotilla.soak_s is out of range.")
     return Order(
         number=action_number(deployment.id),
-        kind="restore" if kind == "restore" else "install",
-        installs=[_install_of(chunk) for chunk in chunks],
+        kind=_kind(chunks[0]),
+        installs=[_install_of(chunk) for chunk in chunks if _kind(chunk) != "remove"],
+        removals=[_removal_of(chunk) for chunk in chunks if _kind(chunk) == "remove"],
         soak_s=soak_s,
         shadow_every=shadow_every,
         may_download=deployment.deployment.download != "skip",
@@ -232,11 +233,39 @@ def order_of(deployment: Deployment) -> Order:
     )
 
 
-def _install_of(chunk: Chunk) -> Install:
+def _values(chunk: Chunk) -> dict[str, str]:
+    return {entry.key: entry.value for entry in chunk.metadata}
+
+
+def _kind(chunk: Chunk) -> Literal["install", "restore", "remove"]:
+    match _values(chunk).get("flotilla.kind"):
+        case "restore":
+            return "restore"
+        case "remove":
+            return "remove"
+        case _:
+            return "install"
+
+
+def _model_of(chunk: Chunk) -> str:
     # The name becomes a folder's: nothing that could leave it.
     if not _SAFE_NAME.match(chunk.name):
         raise UpdateFailedError(Reason.UNSUPPORTED_DEPLOYMENT, "A model's name cannot be used as a folder.")
-    values = {entry.key: entry.value for entry in chunk.metadata}
+    return chunk.name
+
+
+def _removal_of(chunk: Chunk) -> str:
+    # Asked for by its own word, never guessed from files that are missing; and files beside it contradict it.
+    if chunk.artifacts or _values(chunk).get("flotilla.digest"):
+        raise UpdateFailedError(
+            Reason.UNSUPPORTED_DEPLOYMENT, f"{chunk.name} is to be removed and comes with something to install."
+        )
+    return _model_of(chunk)
+
+
+def _install_of(chunk: Chunk) -> Install:
+    model_name = _model_of(chunk)
+    values = _values(chunk)
     files = {artifact.filename: artifact for artifact in chunk.artifacts}
     model, manifest = files.get(MODEL_FILE), files.get(MANIFEST_FILE)
     if not model or not manifest or not model.href or not manifest.href:
@@ -252,7 +281,7 @@ def _install_of(chunk: Chunk) -> Install:
     if model.hashes.get("sha256", digest).lower() != digest:
         raise UpdateFailedError(Reason.DIGEST_MISMATCH, f"{chunk.name}: the deployment names two digests.")
     return Install(
-        model=chunk.name,
+        model=model_name,
         version=chunk.version,
         digest=digest,
         model_target=values["flotilla.target.model"],

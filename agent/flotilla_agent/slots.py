@@ -124,18 +124,24 @@ class Slots:
 
     def switch(self, model: str, label: Label | None) -> None:
         """Let this slot run, or none. Atomic and durable; idempotent."""
-        folder = folder_make(self._root / model)
-        if label is None:
+        folder = self._root / model
+        if label is not None:
+            link_atomic(folder_make(folder) / "current", label)
+        elif folder.exists():
             (folder / "current").unlink(missing_ok=True)
             folder_sync(folder)
-        else:
-            link_atomic(folder / "current", label)
 
     def discard(self, model: str, label: Label) -> None:
         """Empty a slot that does not run."""
         if self.current_label(model) != label:
             self.begin(model, label)
             shutil.rmtree(self._root / model / label, ignore_errors=True)
+
+    def clear(self, model: str) -> None:
+        """Empty both slots of a model that runs no longer."""
+        for label in LABELS:
+            if (self._root / model / label).exists():
+                self.discard(model, label)
 
     def repair(self, model: str) -> Slot | None:
         """The slot to run at start: the current one, or the other when the current one has decayed.

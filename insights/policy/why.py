@@ -221,7 +221,11 @@ def _proven(facts: Facts) -> _Finding:
     if deployment.state == "failed":
         return _Finding(False, f"The device took it back: {_words(deployment.reason_code)}.", is_final=True)
     if deployment.state in {"restoring", "rolled_back", "restore_failed"}:
-        taken_back = "It was taken back." if deployment.state == "rolled_back" else "It is being taken back."
+        taken_back = {
+            "restoring": "It is being taken back.",
+            "rolled_back": "It was taken back.",
+            "restore_failed": f"It could not be taken back: {_words(deployment.reason_code)}.",
+        }[deployment.state]
         return _Finding(False, " ".join(filter(None, (taken_back, rollout.halt_text))), link, is_final=True)
     return _Finding(False, "It runs the version in probation; a signed report after a clean soak proves it.")
 

@@ -12,16 +12,16 @@ from rollouts.policy.types import Retry
 _BACKOFF_MAX: Final = timedelta(days=1)
 _CODE: Final = re.compile(r"[a-z][a-z0-9_]{0,62}")
 
+FAILED: Final = "failed"  # no code was given: foreign clients send prose
+UNSUPPORTED: Final = "unsupported_deployment"
 # Trying again would end the same way: the version, not the attempt, is at fault.
-FINAL_REASONS: Final = frozenset(
-    {"self_test_failed", "runtime_error", "manifest_invalid", "unsupported_deployment", "cancelled"}
-)
+FINAL_REASONS: Final = frozenset({"self_test_failed", "runtime_error", "manifest_invalid", UNSUPPORTED, "cancelled"})
 
 
 def reason_of(details: list[str]) -> str:
-    """The reason code of a failure: the first detail when it is one, else ``failed`` (foreign clients send prose)."""
+    """The reason code of a failure: the first detail when it is one, else ``FAILED``."""
     first = details[0].strip() if details else ""
-    return first if _CODE.fullmatch(first) else "failed"
+    return first if _CODE.fullmatch(first) else FAILED
 
 
 def retry_after(retry: Retry, *, attempt: int, reason: str) -> timedelta | None:

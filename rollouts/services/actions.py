@@ -22,6 +22,7 @@ from rollouts.services.locks import device_lock
 HISTORY_MAX: Final = 100
 MODEL_FILE: Final = "model.onnx"
 MANIFEST_FILE: Final = "manifest.json"
+REMOVE: Final = "remove"  # on the wire, a restore of a device's first model: nothing ran before it
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,8 @@ def _deployment(client: Client, action: Action) -> dict[str, Any]:
     is_restore = action.kind == ActionKind.RESTORE
     variant = action.variant
     metadata = {
-        "flotilla.kind": action.kind,
+        # A removal has a word of its own: a client must never take missing files for one.
+        "flotilla.kind": REMOVE if variant is None else action.kind,
         "flotilla.digest": action.payload_digest,
         # Going back to what ran before needs no probation.
         "flotilla.soak_s": "0" if is_restore else f"{policy.soak_s:g}",

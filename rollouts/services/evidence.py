@@ -143,7 +143,8 @@ def _judge_named(deployment: Deployment, named: str, *, at: datetime) -> None:
     if variant is None or deployment.installed_at is None:
         return
     if deployment.state == D.RESTORING:
-        if previous is not None and named in {previous.version.version, previous.artifact.sha256}:
+        # After a removal the device must say that nothing runs; naming nothing at all says nothing.
+        if named in ({""} if previous is None else {previous.version.version, previous.artifact.sha256}):
             _restored(deployment, at=at)
         return
     if named not in {variant.version.version, variant.artifact.sha256}:

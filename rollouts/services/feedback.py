@@ -22,7 +22,7 @@ from rollouts.models import (
     DeploymentState,
     RolloutState,
 )
-from rollouts.policy.outcomes import reason_of, retry_after
+from rollouts.policy.outcomes import FAILED, UNSUPPORTED, reason_of, retry_after
 from rollouts.policy.transitions import can_deployment
 from rollouts.policy.types import policy_from
 from rollouts.services.changes import action_close, deployment_move
@@ -150,6 +150,10 @@ def _succeeded(action: Action, *, at: datetime) -> None:
         deployment_move(deployment, D.PROBATION, at=at, installed_at=at, evidence="claimed", retry_at=ask_at)
         if deployment.rollout.state in _GOING_BACK:
             deployment_move(deployment, D.RESTORING, at=at, attempt=0, retry_at=None)
+    else:
+        # Proof must follow, as after an install; ``timers.py`` looks whether it did.
+        proof = timedelta(seconds=policy_from(deployment.rollout.policy).timeouts.proof_s)
+        Deployment.objects.filter(pk=deployment.pk).update(retry_at=at + proof)
     Device.objects.filter(pk=action.device_id).update(attributes_wanted=True)
     device_revisions_bump(device_ids=[action.device_id])
 
@@ -158,7 +162,9 @@ def _failed(action: Action, reason: str, *, at: datetime) -> None:
     action_close(action, "failure", at=at)
     deployment = action.deployment
     if action.kind == ActionKind.RESTORE:
-        restore_failed(deployment, reason, at=at)
+        # A client that gives no code for a failed removal does not know removals: asking again would not teach it.
+        is_unknown = action.variant_id is None and reason == FAILED
+        restore_failed(deployment, UNSUPPORTED if is_unknown else reason, at=at)
     elif deployment.state == D.CANCELLING:
         deployment_move(deployment, D.CANCELLED, at=at, reason=reason)
     else:

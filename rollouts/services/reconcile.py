@@ -155,7 +155,7 @@ def _release_next(rollout: Rollout, *, at: datetime) -> None:
 
 def _complete(rollout: Rollout, *, at: datetime) -> None:
     open_count = Deployment.objects.filter(rollout=rollout).exclude(state__in=sorted(DEPLOYMENT_ENDED)).count()
-    late = f"; {open_count:,} devices have not ended and are served when they come" if open_count else ""
+    late = f"; {_devices(open_count)} not ended, to be served on return" if open_count else ""
     rollout_move(
         rollout, R.COMPLETED, at=at, kind="rollout.completed", text=f"Completed{late}", data={"open": open_count}
     )
@@ -285,10 +285,14 @@ def _withdraw(rollout: Rollout, policy: Policy, *, at: datetime) -> None:
     )
     if reachable:
         return
-    late = f"; {others:,} devices cannot be reached and follow when they come" if others else ""
+    late = f"; {_devices(others)} cannot be reached, to follow on return" if others else ""
     kept = Deployment.objects.filter(rollout=rollout, state=DeploymentState.RESTORE_FAILED).count()
-    late += f"; {kept:,} devices could not go back" if kept else ""
+    late += f"; {_devices(kept)} could not go back" if kept else ""
     if is_rollback:
         rollout_move(rollout, R.ROLLED_BACK, at=at, kind="rollout.rolled_back", text=f"Rolled back{late}")
     else:
         rollout_move(rollout, R.CANCELLED, at=at, kind="rollout.cancelled_done", text=f"Cancelled{late}")
+
+
+def _devices(count: int) -> str:
+    return "1 device" if count == 1 else f"{count:,} devices"

@@ -1,4 +1,5 @@
-"""What time alone does to deployments: next attempts, silence, asking again. For all rollouts, in capped batches.
+"""What time alone does to deployments: next attempts, silence, proof that never comes. For all rollouts, in capped
+batches.
 
 Also rollouts that have ended have such deployments: devices that come late.
 """
@@ -13,11 +14,11 @@ from django.db import connection, transaction
 
 from fleet.models import Device
 from fleet.services.revisions import device_revisions_bump
-from rollouts.models import Action, ActionState, Deployment, DeploymentState
+from rollouts.models import Action, ActionKind, ActionState, Deployment, DeploymentState
 from rollouts.policy.transitions import DEPLOYMENT_IN_MOTION
 from rollouts.policy.types import policy_from
 from rollouts.services.changes import action_close, deployment_move
-from rollouts.services.feedback import attempt_failed
+from rollouts.services.feedback import attempt_failed, restore_failed
 from rollouts.services.locks import devices_lock_free
 
 D = DeploymentState
@@ -36,6 +37,18 @@ WHERE d.state = ANY(%(states)s) AND d.state_at <= p.since AND NOT EXISTS (
 ORDER BY d.state_at LIMIT %(limit)s
 """
 
+# A restore counts from when the device fetched it: before, it has not heard of it.
+_SILENT_RESTORE: Final = """
+SELECT d.id, d.device_id
+FROM rollouts_action a JOIN rollouts_deployment d ON d.id = a.deployment_id
+JOIN rollouts_rollout r ON r.id = d.rollout_id
+CROSS JOIN LATERAL (SELECT %(at)s - make_interval(secs => (r.policy #>> '{timeouts,progress_s}')::float8) AS since) p
+WHERE a.kind = 'restore' AND a.state <> 'closed' AND a.retrieved_at <= p.since AND NOT EXISTS (
+    SELECT 1 FROM rollouts_actionfeedback f WHERE f.action_id = a.id AND f.at > p.since
+)
+ORDER BY a.id LIMIT %(limit)s
+"""
+
 
 def deployments_tick(*, at: datetime) -> int:
     """Do what has come due, at most 500 of each kind. Idempotent. Returns how many deployments were touched."""
@@ -43,7 +56,13 @@ def deployments_tick(*, at: datetime) -> int:
     with connection.cursor() as cursor:
         cursor.execute(_SILENT, {"states": sorted(DEPLOYMENT_IN_MOTION), "at": at, "limit": _BATCH})
         silent = cursor.fetchall()
-    return _each(list(due), _come_due, at=at) + _each(silent, _fell_silent, at=at)
+        cursor.execute(_SILENT_RESTORE, {"at": at, "limit": _BATCH})
+        silent_restores = cursor.fetchall()
+    return (
+        _each(list(due), _come_due, at=at)
+        + _each(silent, _fell_silent, at=at)
+        + _each(silent_restores, _restore_fell_silent, at=at)
+    )
 
 
 def _each(pairs: Sequence[tuple[int, int]], act: Callable[[Deployment, datetime], bool], *, at: datetime) -> int:
@@ -66,10 +85,31 @@ def _come_due(deployment: Deployment, at: datetime) -> bool:
         # The soak is over and nothing proves what runs: ask a device that cannot sign for its attributes.
         Deployment.objects.filter(pk=deployment.pk).update(retry_at=at + _ASK_AGAIN)
         Device.objects.filter(pk=deployment.device_id).update(attributes_wanted=True)
+    elif deployment.state == D.RESTORING and _claims_restored(deployment):
+        _restore_unproven(deployment, at)
     else:
         Deployment.objects.filter(pk=deployment.pk).update(retry_at=None)
     device_revisions_bump(device_ids=[deployment.device_id])
     return True
+
+
+def _claims_restored(deployment: Deployment) -> bool:
+    return Action.objects.filter(
+        deployment=deployment, kind=ActionKind.RESTORE, state=ActionState.CLOSED, result="success"
+    ).exists()
+
+
+def _restore_unproven(deployment: Deployment, at: datetime) -> None:
+    """The device said it went back and nothing proves it. A rollback must not wait for that for ever; but a device that
+    is away gets its time when it returns.
+    """
+    timeouts = policy_from(deployment.rollout.policy).timeouts
+    seen_at = deployment.device.last_seen_at
+    if seen_at is None or seen_at < at - timedelta(seconds=timeouts.reachable_s):
+        again = at + max(_ASK_AGAIN, timedelta(seconds=timeouts.proof_s))
+        Deployment.objects.filter(pk=deployment.pk).update(retry_at=again)
+    else:
+        deployment_move(deployment, D.RESTORE_FAILED, at=at, reason="not_proven", retry_at=None)
 
 
 def _fell_silent(deployment: Deployment, at: datetime) -> bool:
@@ -80,5 +120,20 @@ def _fell_silent(deployment: Deployment, at: datetime) -> bool:
     if action is not None:
         action_close(action, "failure", at=at)
     attempt_failed(deployment, "timeout", at=at)
+    device_revisions_bump(device_ids=[deployment.device_id])
+    return True
+
+
+def _restore_fell_silent(deployment: Deployment, at: datetime) -> bool:
+    patience = timedelta(seconds=policy_from(deployment.rollout.policy).timeouts.progress_s)
+    action = (
+        Action.objects.filter(deployment=deployment, kind=ActionKind.RESTORE).exclude(state=ActionState.CLOSED).first()
+    )
+    if deployment.state != D.RESTORING or action is None:
+        return False
+    if action.retrieved_at is None or action.retrieved_at + patience > at:
+        return False
+    action_close(action, "failure", at=at)
+    restore_failed(deployment, "timeout", at=at)
     device_revisions_bump(device_ids=[deployment.device_id])
     return True

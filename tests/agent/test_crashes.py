@@ -31,6 +31,7 @@ DURABLE = [
 ]
 GOOD_WRITES = 13  # of an update that succeeds; a test counts them
 BAD_WRITES = 19  # of one that is taken back in probation
+REMOVAL_WRITES = 10  # of a removal, when one slot has a model; a second slot adds one
 
 
 class Killed(BaseException):
@@ -73,6 +74,10 @@ def _is_through(bench: Bench, action: Any, version: str) -> bool:
     return action.state == "closed" and bench.is_idle() and slot is not None and slot.record.version == version
 
 
+def _is_removed(bench: Bench, action: Any) -> bool:
+    return action.state == "closed" and bench.is_idle() and bench.current() is None
+
+
 def test_the_numbers_of_writes_are_as_the_parameters_say(ready: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     with killing(monkeypatch, None) as made:
         action = ready.order(FAILING, soak_s=600.0)
@@ -82,6 +87,10 @@ def test_the_numbers_of_writes_are_as_the_parameters_say(ready: Bench, monkeypat
         action = ready.order(V2)
         ready.until(lambda: _is_through(ready, action, "1.1"))
     assert len(made) == GOOD_WRITES, made
+    with killing(monkeypatch, None) as made:
+        action = ready.order(V2, kind="remove")
+        ready.until(lambda: _is_removed(ready, action))
+    assert len(made) == REMOVAL_WRITES + 1, made
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
@@ -101,6 +110,21 @@ def test_an_update_killed_at_any_write_ends_in_the_new_version(
     ready.assert_works("1.1")
     report = ready.device.reports[-1]
     assert (report.running[0].version, report.soak.clean) == ("1.1", True)
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("at", range(1, REMOVAL_WRITES + 1))
+def test_a_removal_killed_at_any_write_ends_without_the_model(
+    ready: Bench, monkeypatch: pytest.MonkeyPatch, at: int, *, after: bool
+) -> None:
+    action = ready.order(V1, kind="remove")
+    with killing(monkeypatch, at, after=after), pytest.raises(Killed):
+        ready.until(lambda: _is_removed(ready, action))
+    ready.start()
+    ready.until(lambda: _is_removed(ready, action))
+    assert action.result == "success"
+    report = ready.device.reports[-1]
+    assert (report.running, report.soak.clean) == ([], True)
 
 
 @pytest.mark.parametrize("at", range(1, BAD_WRITES + 1))

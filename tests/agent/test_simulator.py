@@ -89,6 +89,29 @@ async def test_it_joins_updates_and_proves_tick_by_tick(world: World) -> None:
     assert (report.running[0].digest, report.self_test, report.soak.clean) == (V1.digest, "passed", True)
 
 
+async def test_a_removed_model_is_reported_gone_and_health_goes_on(world: World) -> None:
+    await world.install()
+    action = world.plane.order(CID, V1, kind="remove")
+    await world.tick()
+    await world.tick()
+    assert (action.result, action.details) == ("success", ["The model is removed."])
+    report = world.known.reports[-1]
+    assert (report.action_number, report.running, report.self_test) == (action.number, [], "not_run")
+    await world.tick()
+    assert world.known.batches[-1].health is not None
+    assert world.known.batches[-1].windows == []
+    await world.install(V2)
+    assert world.known.reports[-1].running[0].version == "1.1"
+
+
+async def test_an_order_it_cannot_read_is_answered(world: World) -> None:
+    await world.install()
+    action = world.plane.order(CID, V2)
+    world.plane.leaves_out_files = True
+    await world.tick()
+    assert (action.result, action.details[0]) == ("failure", "unsupported_deployment")
+
+
 async def test_an_unchanged_poll_is_answered_by_304(world: World) -> None:
     for _ in range(4):
         await world.tick()

@@ -9,6 +9,7 @@ from datetime import timedelta
 
 import pytest
 
+from flotilla_agent.health import health_of
 from flotilla_agent.model import LoadedModel, ModelError
 from flotilla_protocol.digests import digest_bytes
 from tests.agent.conftest import CID, Bench, manifest_with
@@ -103,6 +104,76 @@ def test_ordering_what_runs_already_changes_nothing_and_succeeds(bench: Bench) -
     slot = bench.current()
     bench.install(V1)
     assert bench.current() == slot
+
+
+# --- Removals ---------------------------------------------------------------------------------------------
+def test_a_removed_model_runs_no_longer_and_the_agent_goes_on_without_it(bench: Bench) -> None:
+    bench.install(V1)
+    removal = bench.order(V1, kind="remove")
+    bench.until(lambda: removal.state == "closed" and bench.is_idle())
+    assert (removal.result, removal.details) == ("success", ["The model is removed."])
+    assert [details[0] for _, _, details in removal.feedback[:-1]] == ["installing", "probation"]
+    report = bench.device.reports[-1]
+    assert (report.action_number, report.running, report.self_test) == (removal.number, [], "not_run")
+    assert bench.current() is None
+    assert not list((bench.folder / "models").rglob("model.onnx")), "its files are gone"
+    # A start later nothing has come back, and what does not need a model goes on.
+    bench.start()
+    bench.turn()
+    assert bench.running_agent.runtime.process(bench._rows[:1]) == {}
+    bench.running_agent.outbox.put_health(health_of([(bench.running_agent.clock.now_ms(), {"cpu_ratio": 0.5})]))
+    bench.running_agent.uplink.drain()
+    assert bench.device.batches[-1].health is not None
+    bench.install(V2)
+    bench.assert_works("1.1")
+
+
+def test_only_the_named_model_is_removed(bench: Bench) -> None:
+    other = publish("3.0", model="colours", seed=5)
+    bench.install(V1)
+    bench.install(other)
+    removal = bench.order(other, kind="remove")
+    bench.until(lambda: removal.state == "closed" and bench.is_idle())
+    assert [model.model for model in bench.device.reports[-1].running] == ["shapes"]
+    bench.assert_works("1.0")
+
+
+def test_a_removal_in_the_first_models_probation_is_acted_on(bench: Bench) -> None:
+    first = bench.order(V1, soak_s=600.0)
+    bench.until(lambda: first.state == "closed")
+    removal = bench.order(V1, kind="remove")
+    bench.until(lambda: removal.state == "closed" and bench.is_idle())
+    assert bench.current() is None
+    assert bench.device.reports[-1].running == []
+
+
+def test_a_removal_of_what_never_ran_succeeds(bench: Bench) -> None:
+    removal = bench.order(V1, kind="remove")
+    bench.until(lambda: removal.state == "closed" and bench.is_idle())
+    assert removal.result == "success"
+    assert bench.device.reports[-1].action_number == removal.number
+
+
+def test_outside_the_maintenance_window_nothing_is_removed(bench: Bench) -> None:
+    bench.install(V1)
+    removal = bench.order(V1, kind="remove", update="skip")
+    bench.until(lambda: bench.running_agent.machine.state.step == "test")
+    polls = bench.device.poll_count
+    bench.until(lambda: bench.device.poll_count > polls + 2)
+    bench.assert_works("1.0")
+    removal.update = "forced"
+    bench.until(lambda: removal.state == "closed" and bench.is_idle())
+    assert bench.current() is None
+
+
+def test_missing_files_are_never_taken_for_a_removal(bench: Bench) -> None:
+    bench.install(V1)
+    action = bench.order(V1, kind="restore")
+    bench.plane.leaves_out_files = True
+    bench.until(lambda: action.state == "closed")
+    assert action.details[0] == "unsupported_deployment"
+    bench.plane.leaves_out_files = False
+    bench.assert_works("1.0")
 
 
 # --- Orders that must not be carried out ------------------------------------------------------------------

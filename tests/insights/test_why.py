@@ -141,6 +141,11 @@ def test_a_version_that_may_not_roll_out_is_the_reason(
         ("running", {"state": "probation"}, ("proof", "waiting", "probation")),
         ("rolling_back", {"state": "restoring"}, ("proof", "failed", "It is bad.")),
         ("rolled_back", {"state": "rolled_back"}, ("proof", "failed", "taken back")),
+        (
+            "rolled_back",
+            {"state": "restore_failed", "reason_code": "unsupported_deployment"},
+            ("proof", "failed", "could not be taken back: unsupported deployment"),
+        ),
     ],
 )
 def test_each_state_stands_at_its_step(

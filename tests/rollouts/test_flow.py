@@ -298,12 +298,110 @@ def test_the_first_version_of_a_model_is_taken_back_by_removing_it(
     rollout_rollback(caller=operator.caller, rollout_id=rollout.public_id, reason="wrong model")
     tick(2)
     chunk = agent.update()
-    assert chunk["artifacts"] == []
+    assert (chunk["version"], chunk["artifacts"]) == ("", [])
+    metadata = {entry["key"]: entry["value"] for entry in chunk["metadata"]}
+    assert (metadata["flotilla.kind"], metadata["flotilla.digest"]) == ("remove", "")
     agent.report()
     assert states(rollout)[agent.cid] == "rolled_back"
     assert not InstalledModel.objects.filter(device=agent.device).exists()
     tick(4)
     assert state(rollout) == "rolled_back"
+
+
+def proven_first_model(operator: Person, organization: Organization, agent: Agent) -> Rollout:
+    """A first model on one device, which is asked to give it up."""
+    rollout = start(operator, version_make(organization), strategy="all_at_once", evidence_required="observed")
+    tick()
+    agent.update()
+    agent.attributes(**{"model.digits": "1.0.0"})
+    assert states(rollout)[agent.cid] == "proven"
+    rollout_rollback(caller=operator.caller, rollout_id=rollout.public_id, reason="wrong model")
+    tick(2)
+    return rollout
+
+
+def test_a_client_that_does_not_know_removals_is_asked_once_and_keeps_the_model(
+    operator: Person, organization: Organization, door: Door
+) -> None:
+    """rauc-hawkbit-updater and SWUpdate close a deployment without files as a failure, in words of their own."""
+    agent = Agent(door, organization, can_sign=False)
+    rollout = proven_first_model(operator, organization, agent)
+    number = agent.wait_offered()
+    body = agent.deployment(number)
+    assert (body["download"], body["update"], body["chunks"][0]["artifacts"]) == ("forced", "forced", [])
+    agent.feedback(number, "closed", "failure", "Failed to parse artifacts.")
+    row = Deployment.objects.get(rollout=rollout, device=agent.device)
+    assert (row.state, row.reason_code) == ("restore_failed", "unsupported_deployment")
+    assert InstalledModel.objects.filter(device=agent.device).exists(), "it keeps what it runs"
+    tick(4)
+    assert state(rollout) == "rolled_back"
+    assert "1 device could not go back" in RolloutEvent.objects.filter(rollout=rollout).latest("id").text
+    assert agent.offered() is None
+
+
+def test_a_client_that_cannot_sign_says_by_its_attributes_that_the_model_is_gone(
+    operator: Person, organization: Organization, door: Door
+) -> None:
+    agent = Agent(door, organization, can_sign=False)
+    rollout = proven_first_model(operator, organization, agent)
+    agent.update()
+    agent.attributes(site="ward 3")
+    assert states(rollout)[agent.cid] == "restoring", "1.0.0 is still what it named last"
+    agent.attributes(**{"model.digits": ""})
+    assert states(rollout)[agent.cid] == "rolled_back"
+    assert not InstalledModel.objects.filter(device=agent.device).exists()
+
+
+def test_a_device_that_claims_to_have_gone_back_and_never_proves_it_ends_the_wait(
+    operator: Person, organization: Organization, agents: list[Agent]
+) -> None:
+    rollout = start(operator, version_make(organization), strategy="all_at_once", timeouts={"proof_s": 60})
+    tick()
+    agent, away = agents[:2]
+    for each in (agent, away):
+        each.update()
+        each.report()
+    rollout_rollback(caller=operator.caller, rollout_id=rollout.public_id, reason="wrong model")
+    tick(2)
+    for each in (agent, away):
+        each.install(each.wait_offered(), lies=True)
+        each.report()
+    assert states(rollout)[agent.cid] == "restoring", "it still reports the version"
+    with advanced(timedelta(seconds=50)):
+        tick()
+        assert state(rollout) == "rolling_back"
+    with advanced(timedelta(seconds=70)):
+        Device.objects.filter(pk=away.device.pk).update(last_seen_at=now() - timedelta(days=1))
+        tick()
+        assert states(rollout)[away.cid] == "restoring", "a device that is away has its time when it returns"
+        row = Deployment.objects.get(rollout=rollout, device=agent.device)
+        assert (row.state, row.reason_code) == ("restore_failed", "not_proven")
+        tick()
+        assert state(rollout) == "rolled_back"
+
+
+def test_a_restore_that_is_fetched_and_never_ended_is_asked_for_again(
+    operator: Person, organization: Organization, agents: list[Agent]
+) -> None:
+    rollout = start(operator, version_make(organization), strategy="all_at_once", timeouts={"progress_s": 30})
+    tick()
+    agent = agents[0]
+    agent.update()
+    agent.report()
+    rollout_rollback(caller=operator.caller, rollout_id=rollout.public_id, reason="wrong model")
+    tick(2)
+    number = agent.wait_offered()
+    agent.deployment(number)
+    tick(20)
+    assert agent.offered() == number
+    tick(40)
+    assert states(rollout)[agent.cid] == "restoring"
+    assert wait_for(lambda: agent.offered() is None), "its next attempt waits"
+    tick(200)
+    assert agent.wait_offered() > number
+    agent.update()
+    agent.report()
+    assert states(rollout)[agent.cid] == "rolled_back"
 
 
 def test_a_cancel_reaches_a_device_that_has_begun(

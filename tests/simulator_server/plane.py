@@ -42,7 +42,7 @@ class Action:
 
     number: int
     published: list[Published]
-    kind: str = "install"
+    kind: str = "install"  # install | restore | remove
     soak_s: float = 0.0
     shadow_every: int = 2
     update: str = "forced"
@@ -93,6 +93,7 @@ class ControlPlane:
         self.lose_answers_of: set[str] = set()  # last part of a path: work is done, then 503
         self.cut_after: int | None = None  # a download's connection ends after so many bytes, once
         self.ignores_ranges = False
+        self.leaves_out_files = False  # of every deployment
         self.when_fetched: Callable[[], None] | None = None  # called at each request for a file
         self.clock_skew = timedelta(0)
         self._access: dict[str, str] = {}
@@ -291,12 +292,16 @@ class ControlPlane:
         if action is None or action.state != "open":
             return self._error(404, "not_found")
         base = f"{self.url}/{TENANT}/controller/v1/{request.path_params['cid']}/files"
+        if action.kind == "remove":
+            return self._removal(action)
         chunks = [
             {
                 "part": "model",
                 "version": published.version,
                 "name": published.model,
-                "artifacts": [
+                "artifacts": []
+                if self.leaves_out_files
+                else [
                     {
                         "filename": name,
                         "size": len(content),
@@ -316,6 +321,27 @@ class ControlPlane:
                     {"key": "flotilla.soak_s", "value": str(action.soak_s)},
                     {"key": "flotilla.shadow_every", "value": str(action.shadow_every)},
                 ],
+            }
+            for published in action.published
+        ]
+        deployment = {"download": "forced", "update": action.update, "chunks": chunks}
+        return JSONResponse({"id": str(action.number), "deployment": deployment})
+
+    def _removal(self, action: Action) -> Response:
+        """A removal has the form of a deployment without anything in it."""
+        values = {
+            "flotilla.kind": "remove",
+            "flotilla.digest": "",
+            "flotilla.soak_s": "0",
+            "flotilla.shadow_every": "0",
+        }
+        chunks = [
+            {
+                "part": "model",
+                "version": "",
+                "name": published.model,
+                "artifacts": [],
+                "metadata": [{"key": key, "value": value} for key, value in values.items()],
             }
             for published in action.published
         ]

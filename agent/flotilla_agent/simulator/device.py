@@ -203,12 +203,22 @@ class SimulatedDevice:
                 cancel = await self.wire.request("GET", root.links.cancel_action.href)
                 await self._cancel(action_number(cancel.message(Cancel).cancel_action.stop_id))
             elif root.links.deployment_base is not None:
-                deployment = await self.wire.request("GET", root.links.deployment_base.href)
-                await self._offer(order_of(deployment.message(Deployment)))
+                answered = await self.wire.request("GET", root.links.deployment_base.href)
+                deployment = answered.message(Deployment)
+                try:
+                    order = order_of(deployment)
+                except UpdateFailedError as error:
+                    await self._refuse(action_number(deployment.id), error)
+                else:
+                    await self._offer(order)
         except UpdateFailedError as error:
             log.warning("%s: %s", self.controller_id, error)
         self._etag = answer.headers.get("ETag", "")
         return True
+
+    async def _refuse(self, number: int, error: UpdateFailedError) -> None:
+        url = f"{self.wire.addresses.root}/deploymentBase/{number}/feedback"
+        await self._tolerating_gone(url, Feedback.of("closed", "failure", error.reason, error.text))
 
     async def _offer(self, order: Order) -> None:
         if order.number != self.record.number:
@@ -274,7 +284,8 @@ class SimulatedDevice:
         """Do the phases that are left. Returns whether the switch may be made."""
         for phase in PHASES[PHASES.index(self._phase) :]:
             self._phase = phase
-            await self._tell(order, phase)
+            if order.installs or phase == "installing":  # a removal fetches nothing
+                await self._tell(order, phase)
             if self.faults.stalls_at == phase:
                 return False
             for install in order.installs:
@@ -317,8 +328,11 @@ class SimulatedDevice:
 
     def _switch(self, order: Order) -> None:
         now = self._fleet.now()
-        self.record.self_test = "passed"
+        self.record.self_test = "passed" if order.installs else "not_run"
         self.record.previous = {}
+        for model in order.removals:
+            if not self.faults.claims_only:
+                self.record.previous[model] = self.record.running.pop(model, None)
         for install in order.installs:
             current = self.record.running.get(install.model)
             if self.faults.claims_only:
@@ -369,10 +383,12 @@ class SimulatedDevice:
         self._told = (order.number, phase)
 
     async def _close(self) -> None:
+        is_removal = self.record.self_test == "not_run"
+        done = "The model is removed." if is_removal else "The switch is made and the self-test passed."
         feedback = (
             Feedback.of("closed", "failure", self.record.reason, self.record.text)
             if self.record.reason
-            else Feedback.of("closed", "success", "The switch is made and the self-test passed.")
+            else Feedback.of("closed", "success", done)
         )
         url = f"{self.wire.addresses.root}/deploymentBase/{self.record.number}/feedback"
         await self._tolerating_gone(url, feedback)

@@ -13,7 +13,7 @@ from flotilla_agent.client import RefusedError, UnreachableError
 from flotilla_agent.ddi import Deployment, Feedback, Order, action_number, order_of
 from flotilla_agent.reasons import Reason, RetryLaterError, UpdateFailedError
 from flotilla_agent.slots import Slots
-from flotilla_agent.update.state import TRANSITIONS, Event, Placement, StateFile, Step, UpdateState
+from flotilla_agent.update.state import TRANSITIONS, Event, Placement, Removal, StateFile, Step, UpdateState
 from flotilla_agent.update.steps import ActionGoneError, Deeds, StoppingError, SupersededError
 from flotilla_protocol.messages import Soak
 
@@ -113,7 +113,9 @@ class Machine:
                 self._save(replace(self.state, placements=placements))
 
     def _begin(self, order: Order) -> None:
-        log.info("Action %d: %s", order.number, ", ".join(f"{i.model} {i.version}" for i in order.installs))
+        what = [f"{install.model} {install.version}" for install in order.installs]
+        what += [f"{model} is to be removed" for model in order.removals]
+        log.info("Action %d: %s", order.number, ", ".join(what))
         placements: list[Placement] = []
         for install in order.installs:
             current = self._slots.current_label(install.model)
@@ -128,6 +130,7 @@ class Machine:
                 number=order.number,
                 kind=order.kind,
                 placements=placements,
+                removals=[Removal(model, self._slots.current_label(model)) for model in order.removals],
                 soak_s=order.soak_s,
                 shadow_every=order.shadow_every,
                 may_install=order.may_install,

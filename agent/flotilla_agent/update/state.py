@@ -82,13 +82,21 @@ class Placement(msgspec.Struct, frozen=True):
     previous: Label | None
 
 
+class Removal(msgspec.Struct, frozen=True):
+    """A model that is to run no longer, and what of it ran before."""
+
+    model: str
+    previous: Label | None
+
+
 class UpdateState(msgspec.Struct, frozen=True):
     """Everything the next start must know."""
 
     step: Step = Step.IDLE
     number: int = 0  # of the action acted on last; 0 for none yet
-    kind: Literal["install", "restore"] = "install"
+    kind: Literal["install", "restore", "remove"] = "install"
     placements: list[Placement] = []
+    removals: list[Removal] = []
     soak_s: float = 0.0
     shadow_every: int = 0
     may_install: bool = True  # false while a maintenance window is closed

@@ -90,6 +90,8 @@ class Deeds:
 
     # --- Before the switch: the running version is not touched --------------------------------------------
     def _fetch(self, state: UpdateState) -> UpdateState:
+        if not state.placements:
+            return state  # a removal needs no bytes
         self._tell(state, "downloading")
         targets = self._targets(state)
         return replace(state, placements=[self._fetch_one(placement, targets) for placement in state.placements])
@@ -112,6 +114,8 @@ class Deeds:
         return placement
 
     def _verify(self, state: UpdateState) -> UpdateState:
+        if not state.placements:
+            return state
         self._tell(state, "verifying")
         targets = self._targets(state)
         for placement in state.placements:
@@ -149,13 +153,16 @@ class Deeds:
                 LoadedModel(slot).self_test()
             except ModelError as error:
                 raise UpdateFailedError(Reason.SELF_TEST_FAILED, str(error)) from error
-        # A closed maintenance window: everything is ready, the switch waits.
-        return replace(state, self_test="passed") if state.may_install else None
+        if not state.may_install:
+            return None  # a closed maintenance window: everything is ready, the switch waits
+        return replace(state, self_test="passed") if state.placements else state
 
     # --- The switch and after ---------------------------------------------------------------------------
     def _switch(self, state: UpdateState) -> UpdateState:
         for placement in state.placements:
             self._slots.switch(placement.install.model, placement.slot)
+        for removal in state.removals:
+            self._slots.switch(removal.model, None)
         try:
             self._run(state)
         except ModelError as error:
@@ -172,6 +179,8 @@ class Deeds:
         if status.seconds < state.soak_s:
             return None
         self._runtime.settle()
+        for removal in state.removals:
+            self._slots.clear(removal.model)
         return replace(
             state,
             soak=Soak(clean=True, seconds=status.seconds, errors=status.errors),
@@ -194,6 +203,8 @@ class Deeds:
     def _roll_back(self, state: UpdateState) -> UpdateState:
         for placement in state.placements:
             self._slots.switch(placement.install.model, placement.previous)
+        for removal in state.removals:
+            self._slots.switch(removal.model, removal.previous)
         self.run_current(state)
         for placement in state.placements:
             if placement.slot != placement.previous:
@@ -321,8 +332,10 @@ class Deeds:
         """
         if state.reason:
             feedback = Feedback.of("closed", "failure", state.reason, state.text)
-        else:
+        elif state.placements:
             feedback = Feedback.of("closed", "success", "The switch is made and the self-test passed.")
+        else:
+            feedback = Feedback.of("closed", "success", "The model is removed.")
         try:
             self.feedback(str(state.number), feedback)
         except RefusedError as error:

@@ -23,7 +23,6 @@ from typing import Any, Self
 
 import httpx
 import msgspec
-import numpy as np
 import psycopg
 
 from benchmarks import load
@@ -34,7 +33,8 @@ from config.embedded.processes import free_port
 from config.embedded.state import ROOT
 from config.embedded.supervisor import answers
 from flotilla_protocol.messages import HEALTH_COLUMNS
-from telemetry.hot import COPY_HEALTH, HEALTH_TYPES, POSTGRES_EPOCH_MS
+from telemetry.hot import COPY_HEALTH
+from telemetry.packing import HealthPart, health_copy
 from tests.debian import find
 from tests.telemetry.crash import Sending, send_through_kills
 
@@ -43,7 +43,7 @@ ROWS = 50  # per request
 SECONDS = 3
 CONNECTIONS = 256  # the product's own clocking needs company: what queues during a commit makes the next group
 DRF_CONNECTIONS = 16  # more only queue: a synchronous worker answers one request at a time
-COPY_ROWS, COPY_BATCH = 300_000, 10_000
+COPY_ROWS, COPY_COMMITS = 10_000, 30  # rows a commit, and different commits, repeated for as long as the product runs
 BODIES = 64  # different sets of values
 _MARGIN = 2  # requests in flight per connection when wrk stops
 _START_DEADLINE_S = 60
@@ -173,15 +173,19 @@ class _Bench:
         return Speed(speed.per_second * ROWS, is_generator_bound=speed.is_generator_bound)
 
     def copy_limit(self) -> Speed:
-        """Rows per second of one connection that does nothing but binary COPY, 10,000 rows a commit."""
+        """Rows per second of one connection that does nothing but binary COPY, 10,000 rows a commit.
+
+        As long as the product's run, so that both write as much and meet the same flushes of the log.
+        """
         self._empty()
         with self.connect() as connection:
-            started = time.perf_counter()
-            for blob in self._copy_blobs:
+            rows, started = 0, time.perf_counter()
+            while (seconds := time.perf_counter() - started) < SECONDS:
                 with connection.cursor() as cursor, cursor.copy(COPY_HEALTH) as copy:
-                    copy.write(blob)
+                    copy.write(self._copy_blobs[rows // COPY_ROWS % COPY_COMMITS])
                 connection.commit()
-            return Speed.of(COPY_ROWS, time.perf_counter() - started)
+                rows += COPY_ROWS
+            return Speed.of(rows, seconds)
 
     def _agree(self, answered: int, connections: int) -> None:
         stored = self._stored()
@@ -191,26 +195,12 @@ class _Bench:
 
 
 def _copy_blobs() -> Iterator[bytes]:
-    """The limit's rows, already in COPY's binary form: only the server works."""
-    now_us = (int(time.time() * 1000) - POSTGRES_EPOCH_MS) * 1000
-    for start in range(0, COPY_ROWS, COPY_BATCH):
-        yield _copy_blob(start, now_us)
-
-
-def _copy_blob(start: int, now_us: int) -> bytes:
-    fields: list[tuple[str, str]] = [("n", ">i2")]
-    for name, kind in zip(("device_id", "ts", *HEALTH_COLUMNS), HEALTH_TYPES, strict=True):
-        fields += [(f"{name}_size", ">i4"), (name, ">i8" if kind == "int8" else ">f4")]
-    rows = np.zeros(COPY_BATCH, dtype=np.dtype(fields))
-    rows["n"] = len(HEALTH_TYPES)
-    for name, kind in zip(("device_id", "ts", *HEALTH_COLUMNS), HEALTH_TYPES, strict=True):
-        rows[f"{name}_size"] = 8 if kind == "int8" else 4
-    choices = np.random.default_rng(start)
-    rows["device_id"] = choices.integers(1, DEVICES, COPY_BATCH)
-    rows["ts"] = now_us - 600_000_000 + (start + np.arange(COPY_BATCH)) * 1_000
-    for name in HEALTH_COLUMNS:
-        rows[name] = choices.random(COPY_BATCH)
-    return b"PGCOPY\n\xff\r\n\0" + bytes(8) + rows.tobytes() + b"\xff\xff"
+    """The limit's commits, already in COPY's binary form, as the product makes it: only the server works."""
+    bodies = [(_times(seed), list(_values(seed).values())) for seed in range(BODIES)]
+    for commit in range(COPY_COMMITS):
+        devices = range(commit * COPY_ROWS // ROWS, (commit + 1) * COPY_ROWS // ROWS)
+        parts = [HealthPart(1 + device % DEVICES, *bodies[device % BODIES]) for device in devices]
+        yield b"".join(health_copy(parts))
 
 
 @contextmanager

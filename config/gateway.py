@@ -18,18 +18,20 @@ django.setup()
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest  # noqa: E402
 from starlette.applications import Starlette  # noqa: E402 - apps must be loaded before doors are imported
 from starlette.exceptions import HTTPException  # noqa: E402
+from starlette.middleware.errors import ServerErrorMiddleware  # noqa: E402
 from starlette.requests import Request  # noqa: E402
 from starlette.responses import JSONResponse, Response  # noqa: E402
 from starlette.routing import Route  # noqa: E402
 
 from common.errors import DomainError, TooManyRequestsError, UnavailableError  # noqa: E402
 from config.exception_handler import error_body  # noqa: E402
-from config.host import HostGuard  # noqa: E402
-from config.lifespan import lifespan  # noqa: E402
+from config.host import HostGuard, Receive, Scope, Send  # noqa: E402
+from config.lifespan import serving  # noqa: E402
 from fleet.device_api.routes import device_routes as fleet_routes  # noqa: E402
 from models_registry.device_api.routes import device_routes as registry_routes  # noqa: E402
 from rollouts.device_api.routes import device_routes as rollout_routes  # noqa: E402
 from telemetry.device_api.routes import device_routes as telemetry_routes  # noqa: E402
+from telemetry.device_api.routes import telemetry_door  # noqa: E402
 
 logger = logging.getLogger(__name__)
 
@@ -89,17 +91,39 @@ async def _metrics(_request: Request) -> Response:
     return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
 
-# Routes are tried in order: what devices do all the time comes first.
 _DOORS = [*telemetry_routes, *rollout_routes, *fleet_routes, *registry_routes]
 
 
-def _application(*more: Route) -> Starlette:
-    return Starlette(
-        routes=[Route("/healthz", _healthz), *_DOORS, *more],
-        exception_handlers={DomainError: domain_error, HTTPException: http_error, Exception: unexpected_error},
-        lifespan=lifespan,
-    )
+class DeviceDoors(Starlette):
+    """The device doors: telemetry goes straight to its own, all else through routing.
+
+    Args:
+        more: routes beside the devices'.
+    """
+
+    def __init__(self, *more: Route) -> None:
+        super().__init__(
+            routes=[Route("/healthz", _healthz), *_DOORS, *more],
+            exception_handlers={DomainError: domain_error, HTTPException: http_error, Exception: unexpected_error},
+            lifespan=serving,
+        )
+        self._telemetry = ServerErrorMiddleware(self._take_telemetry, handler=unexpected_error)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Hand the request on."""
+        if scope["type"] == "http" and telemetry_door.takes(scope):
+            await self._telemetry(scope, receive, send)
+        else:
+            await super().__call__(scope, receive, send)
+
+    @staticmethod
+    async def _take_telemetry(scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await telemetry_door(scope, receive, send)
+        except DomainError as error:
+            response = await domain_error(Request(scope), error)
+            await response(scope, receive, send)
 
 
-doors = _application()
-application = HostGuard(_application(Route("/metrics", _metrics)))
+doors = DeviceDoors()
+application = HostGuard(DeviceDoors(Route("/metrics", _metrics)))

@@ -4,8 +4,7 @@ One transaction per group of batches:
 
 1. ``LOCK_STREAMS`` reads the last sequence of each stream and locks the devices' rows, in order of the device number,
    so that two processes never wait for each other in a circle. Devices without a row get one first (``ADD_STREAMS``).
-2. ``COPY_HEALTH`` and ``COPY_WINDOWS`` write the series. Measured on lists decoded from the wire, row by row packing in
-   psycopg's C beats packing in numpy 1.2 to 2.3 times (values arrive as Python floats, and gaps make rows uneven).
+2. ``COPY_HEALTH`` and ``COPY_WINDOWS`` write the series (``packing.py``).
 3. ``ADVANCE_STREAMS`` moves sequences and newest values.
 
 Timestamps travel as microseconds since 2000, which is what PostgreSQL's binary form of ``timestamptz`` is.
@@ -39,7 +38,7 @@ ON CONFLICT (device_id) DO NOTHING
 COPY_HEALTH: Final = (
     f"COPY telemetry_healthsample (device_id, ts, {', '.join(HEALTH_COLUMNS)}) FROM STDIN (FORMAT BINARY)"
 )
-HEALTH_TYPES: Final = ("int8", "int8", *("float4" for _ in HEALTH_COLUMNS))
+"""Binary: device as int8, microseconds since 2000 as int8, float4."""
 
 COPY_WINDOWS: Final = """
 COPY telemetry_inferencewindow (

@@ -108,21 +108,31 @@ class TokenTable:
 tokens = TokenTable()
 
 
-def authenticate_device(request: Request) -> DeviceCaller:
+def authenticate(authorization: bytes, *, tenant: str, controller_id: str | None) -> DeviceCaller:
     """The device a request comes from. No database; call on the event loop.
 
-    The path must name the token's own tenant (in any case) and, where it has one, its own ``cid``.
+    Args:
+        authorization: the header.
+        tenant: as the path names it, in any case.
+        controller_id: as the path names it; None when the path has none.
 
     Raises:
         AccessRefusedError: a 401: no token, or one that is not valid for this path.
     """
-    scheme, _, text = request.headers.get("authorization", "").partition(" ")
+    scheme, _, text = authorization.decode("latin-1").partition(" ")
     if scheme.lower() != "bearer" or not text:
         raise AccessRefusedError("The request carries no access token.")
     caller = tokens.check(text)
-    path = request.path_params
-    if str(path.get("tenant", "")).lower() != caller.tenant or path.get("cid", caller.controller_id) != (
-        caller.controller_id
-    ):
+    if tenant.lower() != caller.tenant or controller_id not in {None, caller.controller_id}:
         raise AccessRefusedError("The access token is another device's.")
     return caller
+
+
+def authenticate_device(request: Request) -> DeviceCaller:
+    """The device a routed request comes from; as ``authenticate``, by the path's ``tenant`` and ``cid``."""
+    path = request.path_params
+    return authenticate(
+        request.headers.get("authorization", "").encode("latin-1"),
+        tenant=str(path.get("tenant", "")),
+        controller_id=path.get("cid"),
+    )

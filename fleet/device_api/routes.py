@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, TypeVar
 
 from django.conf import settings
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
@@ -21,28 +22,43 @@ from flotilla_protocol.messages import EnrolRequest, EnrolResponse, TokenRequest
 T = TypeVar("T")
 
 
-async def body_read(request: Request, *, limit: int = MAX_MESSAGE_BYTES) -> bytes:
-    """The request's body, never more than ``limit`` bytes of it.
+async def body_receive(
+    receive: Callable[[], Awaitable[MutableMapping[str, Any]]], announced: bytes, *, limit: int
+) -> bytes:
+    """A request's body from ASGI, never more than ``limit`` bytes of it.
+
+    Args:
+        receive: ASGI's.
+        announced: the header ``Content-Length``.
+        limit: bytes.
 
     Raises:
         TooLargeError: it is larger; what it announces is looked at first.
         InvalidInputError: the client went away before the end.
     """
     text = f"The message is larger than {limit} bytes."
-    announced = request.headers.get("content-length", "0")
-    if announced.isdecimal() and int(announced) > limit:
+    if announced.isdigit() and int(announced) > limit:
         raise TooLargeError(text)
     chunks: list[bytes] = []
     size = 0
-    try:
-        async for chunk in request.stream():
-            size += len(chunk)
-            if size > limit:
-                raise TooLargeError(text)
-            chunks.append(chunk)
-    except ClientDisconnect as error:
-        raise InvalidInputError("The message did not arrive in full.") from error
+    is_more = True
+    while is_more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise InvalidInputError("The message did not arrive in full.")
+        chunk = message.get("body", b"")
+        size += len(chunk)
+        if size > limit:
+            raise TooLargeError(text)
+        chunks.append(chunk)
+        is_more = message.get("more_body", False)
     return b"".join(chunks)
+
+
+async def body_read(request: Request, *, limit: int = MAX_MESSAGE_BYTES) -> bytes:
+    """The request's body, never more than ``limit`` bytes of it; raises as ``body_receive``."""
+    announced = request.headers.get("content-length", "0")
+    return await body_receive(request.receive, announced.encode("latin-1"), limit=limit)
 
 
 async def message_read(request: Request, kind: type[T], *, limit: int = MAX_MESSAGE_BYTES) -> T:

@@ -1,7 +1,7 @@
 """Ingest: a self-clocked group commit that acknowledges after the commit.
 
 What arrived while the previous group was being written makes the next group; nothing waits for a clock. There is one
-writer per event loop, one transaction per group, and one future per group that all its requests wait on. The rules:
+writer per event loop, and one transaction per group. The rules:
 
 - Acknowledged means committed with ``synchronous_commit`` on. A crash before the answer loses nothing that was
   acknowledged, and the repetition that follows is recognised by its sequence.
@@ -18,7 +18,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -36,7 +36,7 @@ from telemetry.errors import (
     UnknownDeviceError,
     UnstorableBatchError,
 )
-from telemetry.packing import Latest, PackedGroup
+from telemetry.packing import Latest, PackedGroup, health_copy
 from telemetry.policy.group import GroupPlan, StreamsOfDevice, group_plan
 from telemetry.services.partitions import oldest_accepted, series_partitions_ensure
 from telemetry.watch import Watch
@@ -53,12 +53,13 @@ _CLOSE_S = 10.0
 
 @dataclass(eq=False, slots=True)
 class PendingBatch:
-    """A batch on its way into a group. ``error`` is set when it, and not its group, failed."""
+    """A batch on its way into a group. ``error`` is why it was not stored, once ``done``."""
 
     device_id: int
     organization_id: int
     batch: TelemetryBatch
     size_bytes: int
+    done: asyncio.Future[None]
     error: DomainError | None = None
 
     @property
@@ -70,12 +71,6 @@ class PendingBatch:
     def sequence(self) -> int:
         """The batch's number in its stream."""
         return self.batch.sequence
-
-
-@dataclass(eq=False, slots=True)
-class _Group:
-    done: asyncio.Future[None]
-    batches: list[PendingBatch] = field(default_factory=list)
 
 
 class IngestWriter:
@@ -99,7 +94,7 @@ class IngestWriter:
         self._loop = asyncio.get_running_loop()
         self._queue_batches, self._queue_bytes = queue_batches, queue_bytes
         self._group_batches, self._retry_for_s = group_batches, retry_for_s
-        self._groups: deque[_Group] = deque()
+        self._groups: deque[list[PendingBatch]] = deque()
         self._waiting_batches = self._waiting_bytes = 0
         self._wake = asyncio.Event()
         self._is_closing = False
@@ -130,16 +125,15 @@ class IngestWriter:
         if is_full and self._waiting_batches:
             metrics.BATCHES.labels("refused").inc()
             raise IngestOverloadedError("Too many batches are waiting. Nothing was stored; send it again later.")
-        if not self._groups or len(self._groups[-1].batches) >= self._group_batches:
-            self._groups.append(_Group(self._loop.create_future()))
-        group = self._groups[-1]
-        pending = PendingBatch(device_id, organization_id, batch, size_bytes)
-        group.batches.append(pending)
+        if not self._groups or len(self._groups[-1]) >= self._group_batches:
+            self._groups.append([])
+        # A future each: a client that goes away takes only its own with it, and the batch is stored all the same.
+        pending = PendingBatch(device_id, organization_id, batch, size_bytes, self._loop.create_future())
+        self._groups[-1].append(pending)
         self._waiting_batches += 1
         self._waiting_bytes += size_bytes
         self._wake.set()
-        # A client that goes away must not take the group's future with it.
-        await asyncio.shield(group.done)
+        await pending.done
         if pending.error is not None:
             raise pending.error
 
@@ -168,8 +162,8 @@ class IngestWriter:
             group = self._groups.popleft()
             try:
                 started = time.perf_counter()
-                await self._commit(group.batches)
-                metrics.GROUP_SIZE.observe(len(group.batches))
+                await self._commit(group)
+                metrics.GROUP_SIZE.observe(len(group))
                 metrics.COMMIT_DURATION.observe(time.perf_counter() - started)
                 self._settle(group)
             except asyncio.CancelledError:
@@ -177,17 +171,18 @@ class IngestWriter:
                 raise
             except Exception:
                 # Whatever it is, it must not end the writer: the group is refused, and the next one gets its turn.
-                logger.exception("a group of %d batches failed", len(group.batches))
+                logger.exception("a group of %d batches failed", len(group))
                 self._settle(group, IngestUnavailableError("The batch could not be stored; send it again later."))
 
-    def _settle(self, group: _Group, error: DomainError | None = None) -> None:
-        for pending in group.batches:
+    def _settle(self, group: list[PendingBatch], error: DomainError | None = None) -> None:
+        for pending in group:
             self._waiting_batches -= 1
             self._waiting_bytes -= pending.size_bytes
             pending.error = pending.error or error
+            if not pending.done.done():
+                pending.done.set_result(None)
         metrics.QUEUE_BATCHES.set(self._waiting_batches)
         metrics.QUEUE_BYTES.set(self._waiting_bytes)
-        group.done.set_result(None)
 
     async def _commit(self, batches: Sequence[PendingBatch], *, may_make_partitions: bool = True) -> None:
         deadline = self._loop.time() + self._retry_for_s
@@ -235,9 +230,8 @@ class IngestWriter:
             packed = self._pack(plan)
             if packed.health:
                 async with cursor.copy(hot.COPY_HEALTH) as copy:
-                    copy.set_types(hot.HEALTH_TYPES)
-                    for row in packed.health:
-                        await copy.write_row(row)
+                    for block in health_copy(packed.health):
+                        await copy.write(block)
             if packed.windows:
                 async with cursor.copy(hot.COPY_WINDOWS) as copy:
                     copy.set_types(hot.WINDOW_TYPES)
@@ -277,7 +271,7 @@ class IngestWriter:
         metrics.BATCHES.labels("stored").inc(len(plan.new))
         metrics.BATCHES.labels("duplicate").inc(len(plan.known))
         metrics.BATCHES.labels("unknown_device").inc(len(plan.unknown))
-        metrics.ROWS.labels("health").inc(len(packed.health))
+        metrics.ROWS.labels("health").inc(packed.health_rows)
         metrics.ROWS.labels("windows").inc(len(packed.windows))
         metrics.ROWS_LEFT_OUT.labels("too_old").inc(packed.left_out_rows)
         metrics.BATCHES_SHIFTED.inc(packed.shifted_batches)

@@ -22,7 +22,7 @@ from flotilla_protocol.sketch import HistogramSketch
 from governance.models import Organization
 from models_registry.models import Artifact, Model, ModelVersion, ReferenceProfile, VersionState
 from telemetry import hot
-from telemetry.packing import PackedGroup
+from telemetry.packing import PackedGroup, health_copy
 from tests.factories.fleet import device_make, site_make
 
 DIGEST = "ab" * 32
@@ -154,11 +154,10 @@ def batch_store(sender: Sender, *windows: InferenceReport, health: Health | None
     batch = TelemetryBatch(stream=1, sequence=1, windows=list(windows), health=health)
     packed.add(sender.device.pk, batch, now_ms=now_ms(), oldest_ms=0)
     with connection.cursor() as cursor:
-        for statement, types, rows in (
-            (hot.COPY_WINDOWS, hot.WINDOW_TYPES, packed.windows),
-            (hot.COPY_HEALTH, hot.HEALTH_TYPES, packed.health),
-        ):
-            with cursor.copy(statement) as copy:
-                copy.set_types(types)
-                for row in rows:
-                    copy.write_row(row)
+        with cursor.copy(hot.COPY_WINDOWS) as copy:
+            copy.set_types(hot.WINDOW_TYPES)
+            for row in packed.windows:
+                copy.write_row(row)
+        with cursor.copy(hot.COPY_HEALTH) as copy:
+            for block in health_copy(packed.health):
+                copy.write(block)

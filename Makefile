@@ -33,7 +33,7 @@ soak: ## Run the long forms of tests (ONLY=<name>)
 openapi: ## Write docs/api/openapi.yaml
 	@exec $(bootstrap) dev -- -m tests.openapi
 
-lock: ## Resolve requirements*.in anew, with hashes
+lock: ## Resolve requirements*.in, with hashes (UPGRADE=1 takes the newest)
 	@exec $(bootstrap) dev -- -m config.embedded.lock_requirements
 
 clean: ## Remove what was built; data stays in .flotilla (make demo RESET=1)

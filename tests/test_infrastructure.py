@@ -49,3 +49,10 @@ def test_the_real_server_answers_and_comes_back_after_it_was_killed(server: Serv
     assert not server.is_running
     server.start()
     assert httpx.get(f"{server.url}/readyz").json()["checks"]["database"] == "ok"
+
+
+@pytest.mark.xdist_group("ground")
+def test_tests_of_one_group_run_on_one_worker(request: pytest.FixtureRequest) -> None:
+    """Some pairs of pytest and pytest-xdist ignore groups without a word; fixtures that take minutes are then made twice."""
+    is_grouping = getattr(request.config.option, "loadgroup", False)
+    assert request.node.nodeid.endswith("@ground") == is_grouping

@@ -1,7 +1,11 @@
-"""``make lock``: resolve ``requirements*.in`` into files with exact versions and hashes, for every platform."""
+"""``make lock``: resolve ``requirements*.in`` into files with exact versions and hashes, for every platform.
+
+What is locked and still fits stays; ``UPGRADE=1`` takes the newest of everything.
+"""
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -14,8 +18,9 @@ OPTIONS = ("--quiet", "--universal", "--python-version", "3.11", "--generate-has
 
 def main() -> int:
     """Lock all three; stops at the first failure."""
+    options = [*OPTIONS, "--upgrade"] if os.environ.get("UPGRADE") == "1" else OPTIONS
     for name in LISTS:
-        command = [sys.executable, "-m", "uv", "pip", "compile", *OPTIONS, f"{name}.in", "-o", f"{name}.txt"]
+        command = [sys.executable, "-m", "uv", "pip", "compile", *options, f"{name}.in", "-o", f"{name}.txt"]
         status = subprocess.run(command, cwd=ROOT, check=False).returncode
         if status:
             return status

@@ -53,6 +53,6 @@ def test_the_real_server_answers_and_comes_back_after_it_was_killed(server: Serv
 
 @pytest.mark.xdist_group("ground")
 def test_tests_of_one_group_run_on_one_worker(request: pytest.FixtureRequest) -> None:
-    """Some pairs of pytest and pytest-xdist ignore groups without a word; fixtures that take minutes are then made twice."""
+    """Some pytest releases make pytest-xdist ignore groups without a word; what takes minutes is then made twice."""
     is_grouping = getattr(request.config.option, "loadgroup", False)
     assert request.node.nodeid.endswith("@ground") == is_grouping

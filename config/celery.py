@@ -51,6 +51,7 @@ class FlotillaTask(Task):  # type: ignore[type-arg]
 broker.register()
 app = Celery("flotilla", task_cls=FlotillaTask)
 app.config_from_object("django.conf:settings", namespace="CELERY")
+app.conf.worker_pool = "config.pool_watch:TaskPool"  # what `--pool prefork`, the default, stands for
 app.autodiscover_tasks(list(_APPS))
 
 

@@ -2,26 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
-from django.db import connection
 from kombu import Connection
 
-from common.jobs.service import job_enqueue
-from common.models import JobState
-from config.celery import app
-from config.embedded.death import die_with_parent
-from tests.embedded.installation import eventually
-from tests.server import ROOT
+from tests.config.worker import Worker, running_worker
 
 pytestmark = [pytest.mark.services, pytest.mark.django_db(transaction=True)]
 
@@ -36,46 +25,27 @@ def queue(rabbitmq: str) -> Iterator[str]:
 
 
 @pytest.fixture
-def worker(rabbitmq: str, queue: str, tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
+def worker(rabbitmq: str, queue: str, tmp_path: Path) -> Iterator[Worker]:
     """A Celery worker as production runs it, on the test's database."""
-    database = urlsplit(os.environ["DATABASE_URL"])._replace(path=f"/{connection.settings_dict['NAME']}").geturl()
-    log = tmp_path / "worker.log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [
-                *(sys.executable, "-m", "celery", "-A", "config.celery", "worker", "--pool", "solo"),
-                *("--queues", queue, "--without-gossip", "--without-mingle", "--loglevel", "INFO"),
-            ],
-            cwd=ROOT,
-            env={**os.environ, "DATABASE_URL": database, "CELERY_BROKER_URL": rabbitmq},
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            preexec_fn=die_with_parent(signal.SIGKILL),  # noqa: PLW1509 - prctl only
-        )
-    eventually(lambda: b"ready." in log.read_bytes())
-    yield process
-    process.terminate()
-    process.wait(30)
+    with running_worker(tmp_path, broker_url=rabbitmq, queue=queue) as running:
+        yield running
 
 
-def test_a_nudge_over_rabbitmq_makes_a_worker_run_the_due_job(
-    rabbitmq: str, queue: str, worker: subprocess.Popen[bytes], organization: Any
-) -> None:
+def test_a_nudge_over_rabbitmq_makes_a_worker_run_the_due_job(worker: Worker, organization: Any) -> None:
     """The job is of a kind this worker knows; its queue's name travels as the task's argument."""
-    job = job_enqueue(
-        organization_id=organization.pk,
-        kind="models_registry.validate",
-        subject_kind="version",
-        subject_id=uuid.uuid4(),
-    )
-    with Connection(rabbitmq) as broker:
-        app.send_task("common.run_jobs", args=["artifacts"], queue=queue, connection=broker)
+    job = worker.submit(organization.pk)
 
-    def has_ended() -> bool:
-        job.refresh_from_db()
-        return job.state in {JobState.DONE, JobState.FAILED}
+    worker.until(worker.does(job))
 
-    eventually(has_ended)
-    assert job.worker, "a worker claimed it"
     assert job.attempt == 1
+
+
+def test_a_killed_process_of_the_pool_is_replaced_and_the_worker_stays(worker: Worker, organization: Any) -> None:
+    before = worker.process
+    (waiting,) = worker.pool()
+    waiting.kill()
+    worker.until(lambda: set(worker.pool()) - {waiting})
+
+    worker.until(worker.does(worker.submit(organization.pk)))
+
+    assert (worker.child.restarts, worker.process) == (0, before)

@@ -4,15 +4,30 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import httpx
 import psutil
 import pytest
 
+from config.embedded.state import ROOT
 from tests.embedded.installation import RealInstallation, eventually, is_ready
 
 pytestmark = [pytest.mark.timeout(300)]
+
+
+def manage(installation: RealInstallation, *command: str) -> subprocess.CompletedProcess[str]:
+    """``manage.py`` as the operators' pages say it."""
+    return subprocess.run(
+        [sys.executable, "-m", "config.embedded.manage", "--state", str(installation.state.root), *command],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
 
 
 def test_the_product_runs_heals_resumes_and_ends(folder: Path) -> None:
@@ -29,6 +44,9 @@ def test_the_product_runs_heals_resumes_and_ends(folder: Path) -> None:
         with client:
             eventually(lambda: is_ready(client))
             assert client.get("/api/v1/devices/").json()["results"] == []
+            assert (
+                manage(installation, "flotilla_init", "--organization", "demo", "--username", "admin").returncode == 0
+            )
 
             for name in ("postgres", "worker-main", "worker-artifacts", "beat", "web"):
                 os.kill(installation.pid(name), signal.SIGKILL)
@@ -40,6 +58,8 @@ def test_the_product_runs_heals_resumes_and_ends(folder: Path) -> None:
             status, output = installation.wait()
             assert status == 0, output
             assert installation.processes() == []
+            refused = manage(installation, "check")
+            assert (refused.returncode, "start it first" in refused.stderr) == (1, True)
 
             installation.start()
             assert installation.wait_until_ready() == login

@@ -20,7 +20,7 @@ from rollouts.policy.progress import GateState
 from rollouts.policy.texts import LEFT_OUT, is_holding, next_text
 from rollouts.policy.transitions import DEPLOYMENT_ENDED
 from rollouts.policy.types import policy_from
-from rollouts.selectors_counts import RolloutCounts, rollout_counts
+from rollouts.selectors_counts import RolloutCounts, rollout_counts, rollouts_waiting
 from rollouts.services.planner import Preview
 
 _NOT_COUNTED = {"skipped", "cancelled"}
@@ -67,8 +67,12 @@ def rollout_topic(caller: Caller, rollout_id: UUID) -> None:
 
 @dataclass
 class RolloutView:
-    """What hangs on a rollout: its waves, counts and newest gates of the released wave."""
+    """What hangs on a rollout: its waves, counts and newest gates of the released wave.
 
+    ``is_waiting``: it runs, and devices of the released wave that can be reached are still on their way.
+    """
+
+    is_waiting: bool = False
     counts: RolloutCounts = field(default_factory=RolloutCounts)
     waves: list[Wave] = field(default_factory=list)
     gates: list[GateResult] = field(default_factory=list)
@@ -84,7 +88,7 @@ class RolloutView:
 
     def holds(self, rollout: Rollout) -> bool:
         """Whether a gate of the released wave holds it."""
-        return is_holding(state=rollout.state, gates=self.gate_states())
+        return is_holding(state=rollout.state, gates=self.gate_states(), is_waiting=self.is_waiting)
 
     def next(self, rollout: Rollout) -> dict[str, Any]:
         """What comes next, and when a person will be asked at the latest."""
@@ -92,7 +96,7 @@ class RolloutView:
         counts = self.counts.waves.get(rollout.released_wave, Counter())
         proven = counts["proven"]
         ended = sum(n for state, n in counts.items() if state in DEPLOYMENT_ENDED and state not in _NOT_COUNTED)
-        moving = sum(n for state, n in counts.items() if state not in DEPLOYMENT_ENDED)
+        moving = sum(n for state, n in counts.items() if state not in DEPLOYMENT_ENDED) if self.is_waiting else 0
         at: datetime | None = None
         if rollout.state == RolloutState.RUNNING and rollout.judged_from is not None:
             at = rollout.judged_from + timedelta(seconds=policy.patience_s)
@@ -110,11 +114,13 @@ class RolloutView:
 
 
 def rollout_views(found: Sequence[Rollout]) -> dict[int, RolloutView]:
-    """What hangs on each of these rollouts (of one caller), in three queries."""
+    """What hangs on each of these rollouts (of one caller), in four queries."""
     ids = [rollout.pk for rollout in found]
     views = {number: RolloutView(counts=counts) for number, counts in rollout_counts(ids).items()}
     for wave in Wave.objects.filter(rollout_id__in=ids).order_by("rollout_id", "number"):
         views[wave.rollout_id].waves.append(wave)
+    for number in rollouts_waiting([rollout.pk for rollout in found if rollout.state == RolloutState.RUNNING]):
+        views[number].is_waiting = True
     released = {rollout.pk: rollout.released_wave for rollout in found}
     newest = (
         GateResult.objects.filter(rollout_id__in=ids)

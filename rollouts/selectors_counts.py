@@ -9,9 +9,28 @@ from typing import Any
 
 from django.db import connection
 
+from common.clock import now
+from rollouts.policy.transitions import DEPLOYMENT_OPEN
+
 _COUNTS = """
 SELECT rollout_id, wave, state, evidence, count(*) FROM rollouts_deployment
 WHERE rollout_id = ANY(%s) GROUP BY rollout_id, wave, state, evidence
+"""
+
+# As the reconciler counts what holds a wave: reachable, not ended, and not overdue with its proof. The first device
+# that is so answers the question.
+_WAITING = """
+SELECT r.id FROM rollouts_rollout r
+CROSS JOIN LATERAL (
+    SELECT (r.policy #>> '{timeouts,reachable_s}')::float8 AS reachable_s,
+        (r.policy ->> 'soak_s')::float8 + (r.policy #>> '{timeouts,proof_s}')::float8 AS proof_s
+) p
+WHERE r.id = ANY(%(ids)s) AND EXISTS (
+    SELECT 1 FROM rollouts_deployment d JOIN fleet_device v ON v.id = d.device_id
+    WHERE d.rollout_id = r.id AND d.wave = r.released_wave AND d.state = ANY(%(open)s)
+        AND v.last_seen_at >= %(at)s - make_interval(secs => p.reachable_s)
+        AND NOT (d.state = 'probation' AND d.state_at < %(at)s - make_interval(secs => p.proof_s))
+)
 """
 
 
@@ -46,3 +65,12 @@ def rollout_counts(rollout_ids: Sequence[int]) -> dict[int, RolloutCounts]:
             if evidence and state in {"probation", "proven", "restoring"}:
                 counts.evidence[evidence] += count
     return result
+
+
+def rollouts_waiting(rollout_ids: Sequence[int]) -> set[int]:
+    """Those of the running rollouts whose released wave still waits for devices, in one query."""
+    if not rollout_ids:
+        return set()
+    with connection.cursor() as cursor:
+        cursor.execute(_WAITING, {"ids": list(rollout_ids), "open": sorted(DEPLOYMENT_OPEN), "at": now()})
+        return {number for (number,) in cursor.fetchall()}

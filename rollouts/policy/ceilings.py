@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from rollouts.models import Verdict
-from rollouts.policy.metrics import METRICS, DeviceWindows, Judgement, ShadowWindow, format_value
+from rollouts.policy.metrics import METRICS, DeviceWindows, Judgement, ShadowWindow, format_interval, format_value
 from rollouts.policy.statistics import DISPLAY_ALPHA, betting_evidence, betting_lower_bound, sample_of
 from rollouts.policy.types import GateSpec
 from rollouts.policy.verdicts import HARM_LOG, Difference, cannot, decide, floor_of, hold
@@ -82,9 +82,8 @@ def judge_disagreement(spec: GateSpec, *, windows: Sequence[ShadowWindow], wave_
         estimate, high = judged.estimate, judged.high
         judged = replace(judged, low=low)
         text = (
-            f"The new version disagrees with the previous one on {format_value(estimate, 'ratio')} of inputs, "
-            f"95 % interval [{format_value(low, 'ratio')}, {format_value(high, 'ratio')}], "
-            f"beyond the ceiling of {format_value(ceiling, 'ratio')} "
+            f"The new version disagrees with the previous one on {format_interval(estimate, low, high, 'ratio')} "
+            f"of inputs, beyond the ceiling of {format_value(ceiling, 'ratio')} "
             f"({samples:,} comparisons on {len(devices)} devices)."
         )
         return _with(judged, Verdict.HARM, text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -60,6 +61,7 @@ class DeviceWindows:
         after: mean since, or None.
         after_count: how many windows that is.
         samples: inferences (or health samples) since.
+        stratum: its kind: devices of one number have the same hardware (and region, where the control has it).
     """
 
     device_id: int
@@ -68,6 +70,7 @@ class DeviceWindows:
     after: float | None
     after_count: int
     samples: int
+    stratum: int = 0
 
 
 @dataclass(frozen=True)
@@ -111,12 +114,32 @@ def unit_of(metric: str, control: str) -> str:
     return info.level_unit if control == "ceiling" else info.unit
 
 
-def format_value(value: float, unit: str, *, signed: bool = False) -> str:
-    """A value with its unit as people read it: ratios as percent."""
+_DECIMALS_MAX: Final = 4
+
+
+def format_value(value: float, unit: str, *, signed: bool = False, decimals: int = 1) -> str:
+    """A value with its unit as people read it: ratios as percent, with so many decimals. Nothing is "-0.0"."""
     sign = "+" if signed else ""
     if unit in {"ratio", "relative"}:
-        return f"{value * 100:{sign}.1f} %"
-    return f"{value:{sign}.3g} {unit}"
+        return f"{round(value * 100, decimals) + 0.0:{sign}.{decimals}f} %"
+    return f"{value + 0.0:{sign}.3g} {unit}"
+
+
+def format_interval(estimate: float, low: float, high: float, unit: str, *, signed: bool = False) -> str:
+    """An estimate with its 95 % interval.
+
+    A narrow one has more decimals, and percentages round outwards: no interval is printed as if it had no width.
+    """
+    width = (high - low) * 100
+    decimals = _DECIMALS_MAX if width <= 0 else min(_DECIMALS_MAX, max(1, math.ceil(-math.log10(width))))
+    if unit in {"ratio", "relative"}:
+        step = 10 ** -(decimals + 2)
+        # A hundredth of a step of tolerance, so that 2 % in binary does not become 2.1 %.
+        low, high = math.floor(low / step + 0.01) * step, math.ceil(high / step - 0.01) * step
+    shown, bottom, top = (
+        format_value(value, unit, signed=signed, decimals=decimals) for value in (estimate, low, high)
+    )
+    return f"{shown}, 95 % interval [{bottom}, {top}]"
 
 
 def not_applicable(spec: GateSpec, why: str) -> Judgement:

@@ -33,14 +33,18 @@ class Arm:
     samples: NDArray[np.int64]
 
 
-def arm_windows(arm: Arm, switches: Mapping[int, float], *, is_new: NDArray[np.bool_] | None) -> list[DeviceWindows]:
-    """Each device's windows before and after its switch: as many before as after, and at least six.
+def arm_windows(
+    arm: Arm, switches: Mapping[int, float], *, is_new: NDArray[np.bool_] | None, is_cold_at_first: bool = False
+) -> list[DeviceWindows]:
+    """Each device's windows before and after its switch: as many before as after, and at least six if there are.
 
     Args:
         arm: the rows, other devices' among them.
         switches: device number -> time of its switch, Unix seconds.
         is_new: bool ``[N]``, rows of the new version: only those count as after, only others as before. None: by
             time alone.
+        is_cold_at_first: a past of fewer than six windows began with the earlier version's own switch, and its first
+            window is left out like the first after this one.
     """
     order = np.argsort(arm.ts_s, kind="stable")
     device, ts_s, value = arm.device[order], arm.ts_s[order], arm.value[order].astype(np.float64)
@@ -62,6 +66,8 @@ def arm_windows(arm: Arm, switches: Mapping[int, float], *, is_new: NDArray[np.b
             is_before &= ~new[index]
         after = index[is_after][_WARM_UP if new is not None else 0 :]
         before = index[is_before][-max(MINIMUM_WINDOWS, len(after)) :]
+        if is_cold_at_first and len(before) < MINIMUM_WINDOWS:
+            before = before[_WARM_UP:]
         result.append(
             DeviceWindows(
                 device_id=number,

@@ -50,7 +50,8 @@ def next_text(
         policy: the rollout's.
         released_wave: its number.
         wave_count: how many there are.
-        moving: devices of the released wave that have not ended.
+        moving: devices of the released wave that have not ended, where some of them can be reached; 0 when none can,
+            since then they hold nothing.
         proven: of the released wave.
         judged: devices of the released wave that have ended.
         gates: newest verdicts of the released wave.
@@ -62,7 +63,7 @@ def next_text(
     after = f"then wave {released_wave + 1} is released" if released_wave < wave_count else "then the rollout completes"
     if moving:
         who = "1 device" if moving == 1 else f"{moving:,} devices"
-        return f"{who} of wave {released_wave} on the way; {after}."
+        return f"Waiting for devices: {who} of wave {released_wave} on the way; {after}."
     if judged and 100 * proven / judged < policy.proven_percent:
         return f"{proven} of {judged} devices are proven, {policy.proven_percent:g} % are needed; {after}."
     holding = [gate for gate in gates if gate.verdict != Verdict.PASS]
@@ -71,7 +72,8 @@ def next_text(
     return f"Wave {released_wave} passes at the next look; {after}."
 
 
-def is_holding(*, state: str, gates: list[GateState]) -> bool:
-    """Whether a gate of the released wave holds it."""
+def is_holding(*, state: str, gates: list[GateState], is_waiting: bool) -> bool:
+    """Whether a gate of the released wave holds it; while its devices are on their way, they are waited for instead."""
     waits = {Verdict.MISSING_DEVICES, Verdict.NOT_ENOUGH_DATA}
-    return state in {R.RUNNING, R.NEEDS_DECISION} and any(gate.verdict in waits for gate in gates)
+    is_judged = state == R.NEEDS_DECISION or (state == R.RUNNING and not is_waiting)
+    return is_judged and any(gate.verdict in waits for gate in gates)

@@ -8,7 +8,15 @@ from dataclasses import dataclass
 from typing import Final
 
 from rollouts.models import Verdict
-from rollouts.policy.metrics import METRICS, Control, DeviceWindows, Judgement, MetricInfo, format_value
+from rollouts.policy.metrics import (
+    METRICS,
+    Control,
+    DeviceWindows,
+    Judgement,
+    MetricInfo,
+    format_interval,
+    format_value,
+)
 from rollouts.policy.statistics import DISPLAY_ALPHA, HARM_ALPHA, harm_evidence, sequence_half_width, t_inflation
 from rollouts.policy.types import GateSpec
 
@@ -69,10 +77,7 @@ def decide(
     low, high = show(difference.value - half), show(difference.value + half)
     if info.is_proportion and not is_change:
         low, high = max(0.0, low), min(1.0, high)
-    interval = (
-        f"{format_value(estimate, unit, signed=is_change)}, 95 % interval "
-        f"[{format_value(low, unit, signed=is_change)}, {format_value(high, unit, signed=is_change)}]"
-    )
+    interval = format_interval(estimate, low, high, unit, signed=is_change)
     needed = None
     limit = f"{'harm bound' if is_change else 'ceiling'} of {format_value(bound, unit, signed=is_change)}"
     if difference.evidence(tested) >= HARM_LOG:

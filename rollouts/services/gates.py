@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -13,7 +13,7 @@ from rollouts import events
 from rollouts.models import Deployment, DeploymentState, GateResult, Rollout, Verdict, Wave
 from rollouts.policy.ceilings import judge_disagreement, judge_failures
 from rollouts.policy.gates import judge_change
-from rollouts.policy.metrics import METRICS, Judgement, ShadowWindow, not_applicable, unit_of
+from rollouts.policy.metrics import METRICS, DeviceWindows, Judgement, ShadowWindow, not_applicable, unit_of
 from rollouts.policy.planning import PlannedWave, why_not_judged
 from rollouts.policy.progress import GateState
 from rollouts.policy.series import Arm, arm_windows, merge_points, series_of
@@ -33,10 +33,14 @@ _HEALTH: Final = {"temperature": "temperature_c", "memory": "memory_used_ratio"}
 
 @dataclass(frozen=True)
 class _Cohort:
-    """The devices one evaluation looks at. ``switches``: device number -> its switch, Unix seconds."""
+    """The devices one evaluation looks at.
+
+    ``treated`` and ``control``: device number -> its switch, Unix seconds; ``strata``: device number -> its kind.
+    """
 
     treated: dict[int, float]
     control: dict[int, float]
+    strata: dict[int, int]
     control_kind: str
     model: str
     digests: frozenset[str]
@@ -124,12 +128,17 @@ def _cohort(rollout: Rollout, policy: Policy, wave: Wave, *, at: datetime) -> _C
         .values_list("device_id", "device__region_id", "device__hardware_profile_id")[: 4 * _DEVICES_MAX]
     )
     matched = [device for device, region, hardware in candidates if (region, hardware) in strata]
-    control = (matched if len(matched) > 1 else [device for device, *_ in candidates])[:_DEVICES_MAX]
+    is_matched = len(matched) > 1
+    control = (matched if is_matched else [device for device, *_ in candidates])[:_DEVICES_MAX]
+    everybody = [(device, region, hardware) for device, _, region, hardware, _ in treated_rows] + candidates
+    numbers = {kind: number for number, kind in enumerate({(region, hardware) for _, region, hardware in everybody})}
+    kinds = {device: numbers[region, hardware] if is_matched else hardware for device, region, hardware in everybody}
     last = Wave.objects.filter(rollout=rollout).order_by("-number").values_list("number", "name").first()
     only_holdout = last is not None and last[0] == wave.number + 1 and last[1].startswith("hold-out")
     return _Cohort(
         treated=treated,
         control=dict.fromkeys(control, median),
+        strata=kinds,
         control_kind="holdout" if only_holdout else "matched",
         model=rollout.version.model.name,
         digests=frozenset(digest for *_, digest in treated_rows if digest),
@@ -215,8 +224,13 @@ def _switch_of(devices: NDArray[np.int64], switches: dict[int, float]) -> NDArra
 def _judge_arm(
     spec: GateSpec, cohort: _Cohort, arm: Arm, *, is_new: NDArray[np.bool_] | None
 ) -> tuple[Judgement, dict[str, Any]]:
-    treated = arm_windows(arm, cohort.treated, is_new=is_new)
-    control = arm_windows(arm, cohort.control, is_new=None)
+    is_cold = METRICS[spec.metric].source == "windows"
+
+    def devices(switches: dict[int, float], new: NDArray[np.bool_] | None) -> list[DeviceWindows]:
+        found = arm_windows(arm, switches, is_new=new, is_cold_at_first=is_cold)
+        return [replace(device, stratum=cohort.strata[device.device_id]) for device in found]
+
+    treated, control = devices(cohort.treated, is_new), devices(cohort.control, None)
     judgement = judge_change(
         spec,
         treated=treated,

@@ -63,7 +63,7 @@ def test_it_starts_is_planned_and_shows_its_waves(operator: Person, version: Mod
     assert rollout["counts"] == {"planned": 20}
     assert sum(wave["device_count"] for wave in rollout["waves"]) == 20
     assert rollout["waves"][0]["released_at"] is not None
-    assert rollout["next"]["text"].startswith("1 device of wave 1 on the way")
+    assert rollout["next"]["text"].startswith("Waiting for devices: 1 device of wave 1 on the way")
     events = operator.get(f"{URL}{rollout_id}/events/").json()["results"]
     assert events[0]["kind"] == "wave.released"
     again = operator.post(f"{URL}{rollout_id}/start/")

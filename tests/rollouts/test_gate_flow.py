@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from common.clock import advanced, now
-from fleet.models import InstalledModel
+from fleet.models import Device, InstalledModel
 from flotilla_protocol.messages import Health
 from governance.models import Organization
 from models_registry.models import ModelVersion
@@ -215,6 +215,55 @@ def test_a_wave_without_telemetry_holds_and_then_asks_a_person(story: Story) -> 
     with advanced(timedelta(hours=2)):
         story.tick()
     assert story.state() == "needs_decision"
+
+
+def test_a_wave_waits_for_its_devices_before_a_gate_can_hold_it(story: Story) -> None:
+    def shown() -> tuple[bool, str]:
+        body = story.operator.get(f"/api/v1/rollouts/{story.rollout.public_id}/").json()
+        return body["is_holding"], body["next"]["text"]
+
+    slow = Deployment.objects.filter(rollout=story.rollout, wave=1).latest("id")
+    Deployment.objects.filter(pk=slow.pk).update(state="installing", state_at=now())
+    Device.objects.filter(pk=slow.device_id).update(last_seen_at=now())
+    story.tick()
+    assert story.gates()["disagreement"].verdict == "missing_devices"
+    assert shown() == (False, "Waiting for devices: 1 device of wave 1 on the way; then wave 2 is released.")
+    # One that cannot be reached holds nothing: then it is the gate's turn.
+    Device.objects.filter(pk=slow.device_id).update(last_seen_at=now() - timedelta(days=1))
+    is_holding, text = shown()
+    assert is_holding
+    assert text.startswith("Gate disagreement holds: ")
+
+
+def test_a_canary_that_started_at_once_is_judged_side_by_side_and_the_gate_says_so(story: Story) -> None:
+    """No device had a window before its switch; the devices are alike."""
+    for agent in story.agents:
+        is_treated = agent in story.treated
+        story.windows(
+            agent, story.new if is_treated else story.old, from_s=1, count=20, latency=10.0, errors=0.001,
+            disagreement=0.0 if is_treated else None,
+        )  # fmt: skip
+    story.tick()
+    latency = story.gates()["latency"]
+    assert (latency.verdict, latency.control) == ("pass", "matched")
+    assert f"side by side with {len(story.control)} control devices" in latency.text
+    assert story.state() == "running"
+    assert story.rollout.released_wave == 2
+
+
+@pytest.mark.parametrize(("slower", "ends"), [(1.0, "running"), (3.0, "halted")])
+def test_a_canary_with_a_short_past_is_judged_by_it(story: Story, slower: float, ends: str) -> None:
+    for number, agent in enumerate(story.agents):
+        is_treated, base = agent in story.treated, 3.0 * 1.5**number
+        story.windows(agent, story.old, from_s=-16, count=5, latency=base)
+        story.windows(
+            agent, story.new if is_treated else story.old, from_s=1, count=20,
+            latency=base * (slower if is_treated else 1.0), disagreement=0.0 if is_treated else None,
+        )  # fmt: skip
+    story.tick()
+    latency = story.gates()["latency"]
+    assert "each with its own past, as far as it goes" in latency.text
+    assert story.state() == ends
 
 
 def test_harm_also_stops_while_a_person_is_being_asked(story: Story) -> None:

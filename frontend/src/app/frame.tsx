@@ -7,6 +7,7 @@ import { Navigation } from "@/app/navigation";
 import { Palette } from "@/app/palette";
 import { Shortcuts } from "@/app/shortcuts";
 import { LoadError } from "@/components/ui/load-error";
+import { Skeleton } from "@/components/ui/loading";
 import { LoginPage } from "@/features/session/login-page";
 import { TourPanel } from "@/features/tour/tour-panel";
 import { sessionQuery } from "@/lib/api/queries/session";
@@ -24,8 +25,8 @@ export function Frame() {
   const [isHelpOpen, setIsHelpOpen] = useState(false);
   if (session.data === undefined) {
     return (
-      <main className={styles.main} aria-busy={session.isPending}>
-        {session.error !== null && <LoadError what="The session" error={session.error} onRetry={() => void session.refetch()} />}
+      <main className={styles.main}>
+        {session.error === null ? <Skeleton rows={12} /> : <LoadError what="The session" error={session.error} onRetry={() => void session.refetch()} />}
       </main>
     );
   }
@@ -40,6 +41,7 @@ export function Frame() {
         <Navigation session={session.data} />
         <main className={styles.main} id="content">
           <Outlet />
+          <div id="overlays" />
         </main>
       </div>
       {session.data.is_demo && <TourPanel />}

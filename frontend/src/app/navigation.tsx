@@ -77,7 +77,7 @@ function PersonMenu({ session }: { session: Session }) {
     { value: "dark", title: "Dark" },
   ] as const;
   return (
-    <Menu position="right-end" width={220} transitionProps={{ duration: 120 }}>
+    <Menu position="right-end" width={220}>
       <Menu.Target>
         <button type="button" className={styles.person} aria-label={`${session.user.name || session.user.username}: theme and sign-out`}>
           <Icon name="person" />

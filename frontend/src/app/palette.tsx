@@ -31,6 +31,9 @@ interface Found {
 
 const FOUND = 6;
 
+/** The list scrolls by keyboard too; Spotlight hands this on to its scroll area, though its types do not say so. */
+const LIST = { viewportProps: { tabIndex: 0, role: "group", "aria-label": "What can be opened or run" } };
+
 /** What matches the words: devices by the server's search; versions and rollouts among the newest. */
 async function find(text: string, signal: AbortSignal): Promise<Found> {
   const fits = (...parts: string[]) => text.toLowerCase().split(/\s+/).every((word) => parts.join(" ").toLowerCase().includes(word));
@@ -95,9 +98,9 @@ export function Palette({ onHelp }: { onHelp: () => void }) {
   ].filter((group) => group.actions.length > 0);
 
   return (
-    <Spotlight.Root store={paletteStore} query={query} onQueryChange={setQuery} shortcut={["mod + K"]} clearQueryOnClose>
+    <Spotlight.Root store={paletteStore} query={query} onQueryChange={setQuery} shortcut={["mod + K"]} clearQueryOnClose attributes={{ content: { "aria-label": "Search or run a command" } }}>
       <Spotlight.Search placeholder="Search devices, versions, rollouts; go to; run" leftSection={<Icon name="search" />} aria-label="Search or run a command" />
-      <Spotlight.ActionsList mah={420} style={{ overflowY: "auto" }}>
+      <Spotlight.ActionsList mah={420} {...LIST}>
         {groups.map((group) => (
           <Spotlight.ActionsGroup key={group.label} label={group.label}>
             {group.actions.map((action) => (

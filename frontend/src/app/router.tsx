@@ -4,6 +4,7 @@ import { Frame } from "@/app/frame";
 import { LinkButton } from "@/components/ui/button";
 import { Empty } from "@/components/ui/empty";
 import { LoadError } from "@/components/ui/load-error";
+import { Skeleton } from "@/components/ui/loading";
 import { PageHead } from "@/components/ui/page";
 import { paths } from "@/lib/path-builder";
 
@@ -28,23 +29,32 @@ function Fault({ error, reset }: ErrorComponentProps) {
 
 const root = createRootRoute({ component: Frame, notFoundComponent: NoSuchPage, errorComponent: Fault });
 
-const page = <P extends string>(path: P, component: ReturnType<typeof lazyRouteComponent>) => createRoute({ getParentRoute: () => root, path, component });
+/** A screen whose code is fetched when it is first opened; until it is here its heading stands over rows to come. */
+function page<P extends string>(path: P, title: string, component: ReturnType<typeof lazyRouteComponent>) {
+  const Pending = () => (
+    <>
+      <PageHead title={title} />
+      <Skeleton rows={12} />
+    </>
+  );
+  return createRoute({ getParentRoute: () => root, path, component, pendingComponent: Pending });
+}
 
 const routeTree = root.addChildren([
-  page("/", lazyRouteComponent(() => import("@/features/overview/overview-page"), "OverviewPage")),
-  page("/devices", lazyRouteComponent(() => import("@/features/fleet/devices-page"), "DevicesPage")),
-  page("/devices/$id", lazyRouteComponent(() => import("@/features/fleet/device-page"), "DevicePage")),
-  page("/models", lazyRouteComponent(() => import("@/features/models/models-page"), "ModelsPage")),
-  page("/models/publish", lazyRouteComponent(() => import("@/features/models/publish-page"), "PublishPage")),
-  page("/versions/$id", lazyRouteComponent(() => import("@/features/models/version-page"), "VersionPage")),
-  page("/rollouts", lazyRouteComponent(() => import("@/features/rollouts/rollouts-page"), "RolloutsPage")),
-  page("/rollouts/new", lazyRouteComponent(() => import("@/features/rollouts/planner-page"), "PlannerPage")),
-  page("/rollouts/$id", lazyRouteComponent(() => import("@/features/rollouts/rollout-page"), "RolloutPage")),
-  page("/drift", lazyRouteComponent(() => import("@/features/telemetry/drift-page"), "DriftPage")),
-  page("/alerts", lazyRouteComponent(() => import("@/features/telemetry/alerts-page"), "AlertsPage")),
-  page("/jobs", lazyRouteComponent(() => import("@/features/jobs/jobs-page"), "JobsPage")),
-  page("/audit", lazyRouteComponent(() => import("@/features/governance/audit-page"), "AuditPage")),
-  page("/settings", lazyRouteComponent(() => import("@/features/governance/settings-page"), "SettingsPage")),
+  page("/", "Overview", lazyRouteComponent(() => import("@/features/overview/overview-page"), "OverviewPage")),
+  page("/devices", "Devices", lazyRouteComponent(() => import("@/features/fleet/devices-page"), "DevicesPage")),
+  page("/devices/$id", "Device", lazyRouteComponent(() => import("@/features/fleet/device-page"), "DevicePage")),
+  page("/models", "Models", lazyRouteComponent(() => import("@/features/models/models-page"), "ModelsPage")),
+  page("/models/publish", "Publish version", lazyRouteComponent(() => import("@/features/models/publish-page"), "PublishPage")),
+  page("/versions/$id", "Version", lazyRouteComponent(() => import("@/features/models/version-page"), "VersionPage")),
+  page("/rollouts", "Rollouts", lazyRouteComponent(() => import("@/features/rollouts/rollouts-page"), "RolloutsPage")),
+  page("/rollouts/new", "Plan rollout", lazyRouteComponent(() => import("@/features/rollouts/planner-page"), "PlannerPage")),
+  page("/rollouts/$id", "Rollout", lazyRouteComponent(() => import("@/features/rollouts/rollout-page"), "RolloutPage")),
+  page("/drift", "Drift", lazyRouteComponent(() => import("@/features/telemetry/drift-page"), "DriftPage")),
+  page("/alerts", "Alerts", lazyRouteComponent(() => import("@/features/telemetry/alerts-page"), "AlertsPage")),
+  page("/jobs", "Jobs", lazyRouteComponent(() => import("@/features/jobs/jobs-page"), "JobsPage")),
+  page("/audit", "Audit", lazyRouteComponent(() => import("@/features/governance/audit-page"), "AuditPage")),
+  page("/settings", "Settings", lazyRouteComponent(() => import("@/features/governance/settings-page"), "SettingsPage")),
 ]);
 
 /** Parameters stay text: a version `1.0` must not become the number 1. */
@@ -68,7 +78,9 @@ export function createAppRouter(history?: RouterHistory) {
     routeTree,
     parseSearch,
     stringifySearch,
+    // The screen before stays for this long; nothing is held back once the next one is there.
     defaultPendingMs: 300,
+    defaultPendingMinMs: 0,
     scrollRestoration: true,
     ...(history === undefined ? {} : { history }),
   });

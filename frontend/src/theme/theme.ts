@@ -1,7 +1,10 @@
-import { type CSSVariablesResolver, createTheme, Input, type MantineColorsTuple, Modal, rem, Tooltip } from "@mantine/core";
+import { type CSSVariablesResolver, createTheme, Input, type MantineColorsTuple, Menu, Modal, Popover, rem, Tooltip } from "@mantine/core";
 
 /** Mantine's ten steps of each hue. Screens do not use them: they use the --fl-* tokens, which these agree with. */
 const ramp = (...steps: [string, string, string, string, string, string, string, string, string, string]): MantineColorsTuple => steps;
+
+/** What opens over a screen is put into its main part (app/frame.tsx), where readers look for it. */
+const portalProps = { target: "#overlays" };
 
 export const theme = createTheme({
   primaryColor: "accent",
@@ -26,7 +29,10 @@ export const theme = createTheme({
   components: {
     // Help stands under the field, and the error takes its place (mantine.css).
     InputWrapper: Input.Wrapper.extend({ defaultProps: { inputWrapperOrder: ["label", "input", "description", "error"] } }),
-    Tooltip: Tooltip.extend({ defaultProps: { openDelay: 400, events: { hover: true, focus: true, touch: true }, multiline: true, maw: 320 } }),
+    // A menu has items only: the first of them takes the focus, not a placeholder before it.
+    Menu: Menu.extend({ defaultProps: { withInitialFocusPlaceholder: false, transitionProps: { duration: 120 } } }),
+    Popover: Popover.extend({ defaultProps: { portalProps } }),
+    Tooltip: Tooltip.extend({ defaultProps: { portalProps, openDelay: 400, events: { hover: true, focus: true, touch: true }, multiline: true, maw: 320 } }),
     Modal: Modal.extend({ defaultProps: { centered: true, transitionProps: { duration: 120, transition: "fade" } } }),
   },
 });

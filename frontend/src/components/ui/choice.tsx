@@ -16,7 +16,7 @@ interface ChoiceProps {
 export function Choice({ label, value, options, onChange }: ChoiceProps) {
   const current = options.find((option) => option.value === value)?.label ?? value;
   return (
-    <Menu position="bottom-end" transitionProps={{ duration: 120 }}>
+    <Menu position="bottom-end">
       <Menu.Target>
         <Button look="filter">
           <span className={styles.label}>{label}</span>

@@ -31,7 +31,7 @@ const classOf = (column: Column<unknown>, index: number) =>
 export function DataTable<T>({ label, columns, rows, rowKey, isSelected, isStale = false }: DataTableProps<T>) {
   return (
     <div className={styles.wrap}>
-      <table className={`${styles.table ?? ""} ${isStale ? (styles.refetching ?? "") : ""}`} aria-label={label} aria-busy={isStale}>
+      <table className={`${styles.table ?? ""} ${isStale ? "stale" : ""}`} aria-label={label} aria-busy={isStale}>
         <thead>
           <tr>
             {columns.map((column, index) => (

@@ -13,7 +13,7 @@ export function Empty({ title, children }: EmptyProps) {
   return (
     <div className={styles.message}>
       <b>{title}</b>
-      {children !== undefined && <div className={styles.text}>{children}</div>}
+      {children !== undefined && <div className={`${styles.text ?? ""} sentence`}>{children}</div>}
     </div>
   );
 }

@@ -1,4 +1,3 @@
-import { Menu } from "@mantine/core";
 import { useInfiniteQuery, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useParams } from "@tanstack/react-router";
 import { useState } from "react";
@@ -15,6 +14,7 @@ import { Empty } from "@/components/ui/empty";
 import { EventLog } from "@/components/ui/event-log";
 import { Icon } from "@/components/ui/icon";
 import { Loaded } from "@/components/ui/loading";
+import { MoreMenu } from "@/components/ui/more-menu";
 import { PageHead } from "@/components/ui/page";
 import { Section } from "@/components/ui/section";
 import { Status } from "@/components/ui/status";
@@ -58,23 +58,7 @@ function Actions({ device }: { device: Device }) {
       <Button denial={deviceDenial(first, device, role)} onClick={() => setAsked(first)} look={first === "quarantine" ? "danger" : "default"}>
         {DEEDS[first].title}…
       </Button>
-      <Menu position="bottom-end" transitionProps={{ duration: 120 }}>
-        <Menu.Target>
-          <Button look="icon" aria-label="More actions">
-            <Icon name="more" />
-          </Button>
-        </Menu.Target>
-        <Menu.Dropdown>
-          {(["accept", "quarantine", "decommission"] as const).map((action) => {
-            const denial = deviceDenial(action, device, role);
-            return (
-              <Menu.Item key={action} disabled={denial !== null} title={denial ?? undefined} onClick={() => setAsked(action)}>
-                {DEEDS[action].title}…
-              </Menu.Item>
-            );
-          })}
-        </Menu.Dropdown>
-      </Menu>
+      <MoreMenu items={(["accept", "quarantine", "decommission"] as const).map((action) => ({ key: action, label: `${DEEDS[action].title}…`, denial: deviceDenial(action, device, role), onSelect: () => setAsked(action) }))} />
       {asked !== null && (
         <DeedDialog title={`${DEEDS[asked].title} ${device.name}?`} deed={DEEDS[asked].deed} isDangerous={DEEDS[asked].isDangerous} reason={asked === "accept" ? "optional" : "required"} onClose={() => setAsked(null)} onConfirm={(reason) => act.mutateAsync({ action: asked, reason })}>
           {DEEDS[asked].text}

@@ -1,4 +1,3 @@
-import { Menu } from "@mantine/core";
 import { useInfiniteQuery, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useParams } from "@tanstack/react-router";
 import { useState } from "react";
@@ -12,8 +11,8 @@ import { Button, LinkButton } from "@/components/ui/button";
 import { type Column, DataTable } from "@/components/ui/data-table";
 import { DeedDialog } from "@/components/ui/deed-dialog";
 import { Empty } from "@/components/ui/empty";
-import { Icon } from "@/components/ui/icon";
 import { Loaded } from "@/components/ui/loading";
+import { MoreMenu } from "@/components/ui/more-menu";
 import { PageHead } from "@/components/ui/page";
 import { Section } from "@/components/ui/section";
 import { WaveBar } from "@/components/ui/state-bar";
@@ -74,23 +73,7 @@ function Actions({ version }: { version: ModelVersion }) {
           Request approval…
         </Button>
       )}
-      <Menu position="bottom-end" transitionProps={{ duration: 120 }}>
-        <Menu.Target>
-          <Button look="icon" aria-label="More actions">
-            <Icon name="more" />
-          </Button>
-        </Menu.Target>
-        <Menu.Dropdown>
-          {(Object.keys(DEEDS) as Deed[]).map((action) => {
-            const denial = versionDenial(action, version, role);
-            return (
-              <Menu.Item key={action} disabled={denial !== null} title={denial ?? undefined} onClick={() => setAsked(action)}>
-                {sentence(words(action.replace("-", " ")))}…
-              </Menu.Item>
-            );
-          })}
-        </Menu.Dropdown>
-      </Menu>
+      <MoreMenu items={(Object.keys(DEEDS) as Deed[]).map((action) => ({ key: action, label: `${sentence(words(action.replace("-", " ")))}…`, denial: versionDenial(action, version, role), onSelect: () => setAsked(action) }))} />
       {asked !== null && (
         <DeedDialog title={`${DEEDS[asked].title} ${name}?`} deed={DEEDS[asked].deed} reason={DEEDS[asked].reason} isDangerous={asked === "deprecate"} onClose={() => setAsked(null)} onConfirm={(reason) => act.mutateAsync({ deed: asked, reason })}>
           {DEEDS[asked].text}

@@ -18,11 +18,12 @@ const CEILING_ONLY = new Set(["disagreement", "failed_deployments"]);
 const isPercent = (unit: string | undefined) => unit === "ratio" || unit === "relative";
 
 /** Bounds are typed in the unit people read: percent for ratios. */
-function BoundInput({ label, value, unit, onChange }: { label: string; value: number | null | undefined; unit: string | undefined; onChange: (value: number | null) => void }) {
+function BoundInput({ label, name, value, unit, onChange }: { label: string | undefined; name: string; value: number | null | undefined; unit: string | undefined; onChange: (value: number | null) => void }) {
   const scale = isPercent(unit) ? 100 : 1;
   return (
     <NumberInput
       label={label}
+      aria-label={name}
       value={value == null ? "" : Number((value * scale).toPrecision(6))}
       min={0}
       decimalScale={3}
@@ -51,8 +52,8 @@ export function GateFields({ gates, metrics, onChange }: GateFieldsProps) {
               allowDeselect={false}
               onChange={(value) => value !== null && change(index, { metric: value, name: metrics.find((entry) => entry.metric === value)?.title.slice(0, 48) ?? value, harm_bound: null, ceiling: null })}
             />
-            {CEILING_ONLY.has(gate.metric) ? <TextInput label={index === 0 ? "Harm bound" : undefined} aria-label="Harm bound" value="" placeholder="not compared" disabled /> : <BoundInput label={index === 0 ? "Harm bound, more than control" : ""} value={gate.harm_bound} unit={metric?.unit} onChange={(value) => change(index, { harm_bound: value })} />}
-            <BoundInput label={index === 0 ? "Ceiling, whatever control does" : ""} value={gate.ceiling} unit={metric?.level_unit} onChange={(value) => change(index, { ceiling: value })} />
+            {CEILING_ONLY.has(gate.metric) ? <TextInput label={index === 0 ? "Harm bound" : undefined} aria-label={`Harm bound of gate ${index + 1}`} value="" placeholder="not compared" disabled /> : <BoundInput label={index === 0 ? "Harm bound, more than control" : undefined} name={`Harm bound of gate ${index + 1}`} value={gate.harm_bound} unit={metric?.unit} onChange={(value) => change(index, { harm_bound: value })} />}
+            <BoundInput label={index === 0 ? "Ceiling, whatever control does" : undefined} name={`Ceiling of gate ${index + 1}`} value={gate.ceiling} unit={metric?.level_unit} onChange={(value) => change(index, { ceiling: value })} />
             <Button look="icon" aria-label={`Remove gate ${gate.name}`} onClick={() => onChange(gates.filter((_, at) => at !== index))}>
               <Icon name="close" size={14} />
             </Button>

@@ -24,7 +24,7 @@ export function PlanPreview({ draft }: { draft: RolloutDraft | null }) {
   const preview = query.data;
   const leftOut = preview.left_out.reduce((sum, reason) => sum + reason.count, 0);
   return (
-    <div className="stack" aria-live="polite" aria-busy={query.isFetching} style={{ opacity: query.isPlaceholderData ? 0.6 : 1 }}>
+    <div className={query.isPlaceholderData ? "stack stale" : "stack"} aria-live="polite" aria-busy={query.isFetching}>
       <Section title="Plan" meta={<Qty value={plural(preview.device_count, "device")} />} end={<span>{formatBytes(preview.size_bytes_total)} to send</span>}>
         {preview.device_count === 0 ? (
           <Empty title="No device is selected.">Widen the selection, or see below why devices are left out.</Empty>

@@ -1,10 +1,10 @@
-import { Menu } from "@mantine/core";
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 
 import { Button } from "@/components/ui/button";
 import { DeedDialog } from "@/components/ui/deed-dialog";
-import { Icon, type IconName } from "@/components/ui/icon";
+import type { IconName } from "@/components/ui/icon";
+import { MoreMenu } from "@/components/ui/more-menu";
 import { useRole } from "@/hooks/use-session";
 import { api } from "@/lib/api/client";
 import { type RolloutAction, rolloutDenial } from "@/lib/api/capabilities";
@@ -62,23 +62,7 @@ export function RolloutActions({ rollout }: { rollout: Rollout }) {
           {DEEDS[action].word}…
         </Button>
       ))}
-      <Menu position="bottom-end" transitionProps={{ duration: 120 }}>
-        <Menu.Target>
-          <Button look="icon" aria-label="More actions">
-            <Icon name="more" />
-          </Button>
-        </Menu.Target>
-        <Menu.Dropdown>
-          {(Object.keys(DEEDS) as RolloutAction[]).map((action) => {
-            const denial = rolloutDenial(action, rollout, role);
-            return (
-              <Menu.Item key={action} disabled={denial !== null} title={denial ?? undefined} onClick={() => setAsked(action)}>
-                {DEEDS[action].word}…
-              </Menu.Item>
-            );
-          })}
-        </Menu.Dropdown>
-      </Menu>
+      <MoreMenu items={(Object.keys(DEEDS) as RolloutAction[]).map((action) => ({ key: action, label: `${DEEDS[action].word}…`, denial: rolloutDenial(action, rollout, role), onSelect: () => setAsked(action) }))} />
       {asked !== null && deed !== null && (
         <DeedDialog
           title={deed.title(rollout)}

@@ -72,7 +72,7 @@ function AlertActions({ alert }: { alert: Alert }) {
       <Button icon="pass" denial={alertDenial("acknowledge", alert, role)} isBusy={act.isPending && act.variables.action === "acknowledge"} onClick={() => act.mutate({ action: "acknowledge", body: {} })}>
         Acknowledge
       </Button>
-      <Menu transitionProps={{ duration: 120 }} disabled={silenceDenial !== null}>
+      <Menu disabled={silenceDenial !== null}>
         <Menu.Target>
           <Button icon="clock" denial={silenceDenial}>
             Silence…

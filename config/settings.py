@@ -83,6 +83,9 @@ DATABASES: dict[str, dict[str, Any]] = {
                 "min_size": 1,
                 "max_size": env.integer("FLOTILLA_DB_POOL", 8, minimum=1, maximum=200),
                 "timeout": 10,
+                # Its pauses between attempts double. After so many seconds they begin anew: whoever waits for a
+                # database that restarts reaches it soon after it is back, however long it was away.
+                "reconnect_timeout": 5,
             },
         },
     }

@@ -11,7 +11,7 @@ from models_registry.services.catalogue import VALIDATE_JOB
 from models_registry.services.validation import version_validate
 
 
-@job_handler(VALIDATE_JOB, queue="artifacts", lease_s=60)
+@job_handler(VALIDATE_JOB, queue="artifacts", lease_s=30)
 def validate(context: JobContext) -> dict[str, Any]:
     """Validate the version that is the job's subject."""
     job = context.job

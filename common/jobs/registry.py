@@ -51,3 +51,8 @@ def job_kind(name: str) -> JobKind:
         KeyError: nobody registered it.
     """
     return _kinds[name]
+
+
+def job_leases() -> dict[str, float]:
+    """The lease of every registered kind, in seconds."""
+    return {name: kind.lease_s for name, kind in _kinds.items()}

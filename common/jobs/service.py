@@ -7,24 +7,26 @@ At-least-once follows from the row, not from the broker: after a lost message th
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import random
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from django.db import connection, connections, transaction
+from django.db import InterfaceError, OperationalError, connection, connections, transaction
 from django.db.models import F, Q
 
 from common.clock import now
-from common.errors import ConflictError, DomainError
+from common.errors import ConflictError, DomainError, UnavailableError
 from common.ids import uuid7
-from common.jobs.registry import JobKind, job_kind
+from common.jobs.registry import JobKind, job_kind, job_leases
 from common.live import publish
 from common.models import Job, JobState
 from common.nudge import nudge
@@ -33,6 +35,7 @@ logger = logging.getLogger(__name__)
 
 _BACKOFF_BASE_S = 2.0
 _BACKOFF_MAX_S = 300.0
+_AWAY_PAUSE_S = 0.2  # between two attempts to reach a database that is away
 
 
 class JobLostError(Exception):
@@ -43,16 +46,16 @@ class JobContext:
     """What a handler sees of its job.
 
     A thread renews the lease while the handler computes, so a handler need not report progress to stay alive; it must
-    call ``progress`` now and then to learn that it was cancelled.
+    call ``progress`` now and then to learn that it was cancelled. What is written here, by either thread, is tried
+    again while the database is away and the lease lasts.
     """
 
     def __init__(self, job: Job, kind: JobKind, worker: str) -> None:
         self.job = job
         self._kind = kind
         self._worker = worker
-
-    def _owned(self) -> Q:
-        return Q(pk=self.job.pk, state=JobState.RUNNING, worker=self._worker, attempt=self.job.attempt)
+        self._lease_until = job.lease_until or now()
+        self._is_given_up = False
 
     def renew(self) -> None:
         """Push the lease's end out.
@@ -60,12 +63,7 @@ class JobContext:
         Raises:
             JobLostError: the job is no longer ours.
         """
-        at = now()
-        renewed = Job.objects.filter(self._owned()).update(
-            heartbeat_at=at, lease_until=at + timedelta(seconds=self._kind.lease_s)
-        )
-        if not renewed:
-            raise JobLostError(self.job.pk)
+        self._write(renews=True)
 
     def progress(self, ratio: float, text: str = "") -> None:
         """Say how far the work is; shown live.
@@ -77,33 +75,50 @@ class JobContext:
         Raises:
             JobLostError: the job is no longer ours, or was cancelled.
         """
-        at = now()
         ratio = min(max(ratio, 0.0), 1.0)
-        changed = Job.objects.filter(self._owned()).update(
-            progress_ratio=ratio,
-            progress_text=text[:200],
-            heartbeat_at=at,
-            lease_until=at + timedelta(seconds=self._kind.lease_s),
-        )
-        if not changed:
-            raise JobLostError(self.job.pk)
+        self._write(renews=True, progress_ratio=ratio, progress_text=text[:200])
         _publish(self.job, state=JobState.RUNNING, ratio=ratio, text=text[:200])
 
+    def give_up(self) -> None:
+        """Nobody renews the lease any more: whatever is written from now on raises ``JobLostError``."""
+        self._is_given_up = True
+
     def _finish(self, **values: Any) -> None:
-        with transaction.atomic():
-            changed = Job.objects.filter(self._owned()).update(
-                lease_until=None,
-                **({"finished_at": now()} if values["state"] != JobState.QUEUED else {}),
-                **values,
-            )
-        if not changed:
-            raise JobLostError(self.job.pk)
+        self._write(
+            renews=False,
+            lease_until=None,
+            **({"finished_at": now()} if values["state"] != JobState.QUEUED else {}),
+            **values,
+        )
         _publish(
             self.job,
             state=values["state"],
             ratio=values.get("progress_ratio", self.job.progress_ratio),
             text="",
         )
+
+    def _write(self, *, renews: bool, **values: Any) -> None:
+        """Change the row if it is ours, in a database that may be restarting."""
+        ours = Q(pk=self.job.pk, state=JobState.RUNNING, worker=self._worker, attempt=self.job.attempt)
+        while not self._is_given_up:
+            at = now()
+            until = at + timedelta(seconds=self._kind.lease_s)
+            lease = {"heartbeat_at": at, "lease_until": until} if renews else {}
+            try:
+                changed = Job.objects.filter(ours).update(**lease, **values)
+            except (OperationalError, InterfaceError) as error:
+                if connection.in_atomic_block:
+                    raise  # the handler's own transaction; it went with its connection
+                connection.close()
+                if now() >= self._lease_until:
+                    raise JobLostError(self.job.pk) from error
+                time.sleep(_AWAY_PAUSE_S)
+            else:
+                if not changed:
+                    break
+                self._lease_until = until
+                return
+        raise JobLostError(self.job.pk)
 
 
 def _publish(job: Job, *, state: str, ratio: float, text: str) -> None:
@@ -162,7 +177,7 @@ def job_enqueue(
 # is claimable like a queued one: whoever held it is dead or has lost the right to write.
 _CLAIM = """
 UPDATE common_job SET state = 'running', attempt = attempt + 1, worker = %(worker)s, heartbeat_at = %(now)s,
-       lease_until = %(now)s + make_interval(secs => %(lease_s)s),
+       lease_until = %(now)s + make_interval(secs => coalesce((%(leases)s::jsonb ->> kind)::float8, 60)),
        started_at = coalesce(started_at, %(now)s), progress_text = ''
 WHERE id = (SELECT id FROM common_job
             WHERE queue = %(queue)s AND run_after <= %(now)s
@@ -170,12 +185,12 @@ WHERE id = (SELECT id FROM common_job
             ORDER BY run_after, id LIMIT 1 FOR UPDATE SKIP LOCKED)
 RETURNING id
 """
-_FIRST_LEASE_S = 60.0
 
 
 def _claim(queue: str, worker: str) -> Job | None:
+    leases = json.dumps(job_leases())
     with connection.cursor() as cursor:
-        cursor.execute(_CLAIM, {"worker": worker, "now": now(), "lease_s": _FIRST_LEASE_S, "queue": queue})
+        cursor.execute(_CLAIM, {"worker": worker, "now": now(), "leases": leases, "queue": queue})
         row = cursor.fetchone()
     return Job.objects.get(pk=row[0]) if row else None
 
@@ -189,12 +204,14 @@ def _heartbeat(context: JobContext, interval_s: float) -> Iterator[None]:
         try:
             while not stopped.wait(interval_s):
                 context.renew()
-        except JobLostError:
-            logger.warning("job %s lost its lease", context.job.public_id)
+        except JobLostError as error:
+            away = f" (the database was away: {error.__cause__})" if error.__cause__ else ""
+            logger.warning("job %s lost its lease%s", context.job.public_id, away)
         except Exception:
-            # The database is away: the lease runs out by itself and the job is taken over; nothing else to save here.
             logger.exception("job %s: heartbeat stopped", context.job.public_id)
         finally:
+            if not stopped.is_set():
+                context.give_up()
             connections.close_all()
 
     thread = threading.Thread(target=beat, name="job-heartbeat", daemon=True)
@@ -250,6 +267,9 @@ def _describe(error: Exception, job: Job) -> tuple[str, str, bool]:
     if isinstance(error, DomainError):
         logger.info("job %s (%s): %s %s", job.public_id, job.kind, error.error_code, error.context)
         return error.error_code, error.text, error.retryable
+    if isinstance(error, OperationalError | InterfaceError):
+        logger.warning("job %s (%s): the database failed", job.public_id, job.kind, exc_info=error)
+        return UnavailableError.code, "The database did not answer.", True
     logger.error("job %s (%s) failed", job.public_id, job.kind, exc_info=error)
     return "jobs.unexpected", "An unexpected error; the worker's log has it under this job's id.", True
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -137,26 +136,27 @@ def test_a_dead_workers_job_is_taken_over_after_its_lease(handle: Any) -> None:
     assert (job.state, job.result) == (JobState.DONE, {"by": 2})
 
 
-def test_a_job_keeps_its_lease_when_the_database_was_away_for_a_moment(
-    handle: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    renewed, renew = threading.Event(), JobContext.renew
-    failures = iter([OperationalError("the server closed the connection"), OperationalError("starting up")])
-
-    def flaky(context: JobContext) -> None:
-        if (error := next(failures, None)) is not None:
-            raise error
-        renew(context)
-        renewed.set()
-
-    monkeypatch.setattr(JobContext, "renew", flaky)
-    handle(lambda _: {"renewed": renewed.wait(10)})
-    registry._kinds["test.work"] = replace(registry._kinds["test.work"], lease_s=0.3)
+def test_a_job_is_claimed_for_as_long_as_its_kind_says(handle: Any) -> None:
+    """A kind with a long lease renews it seldom; until then the claim must hold."""
+    handle(lambda context: {"lease_s": (context.job.lease_until - context.job.heartbeat_at).total_seconds()})
+    registry._kinds["test.work"] = replace(registry._kinds["test.work"], lease_s=600)
     job = enqueue()
     jobs_run_due(QUEUE)
 
     job.refresh_from_db()
-    assert (job.state, job.result) == (JobState.DONE, {"renewed": True})
+    assert job.result == {"lease_s": 600}
+
+
+def test_a_handler_whose_database_fails_is_tried_again(handle: Any) -> None:
+    def work(context: JobContext) -> None:
+        raise OperationalError("the server closed the connection")
+
+    handle(work)
+    job = enqueue()
+    jobs_run_due(QUEUE)
+
+    job.refresh_from_db()
+    assert (job.state, job.attempt, job.error_code) == (JobState.QUEUED, 1, "unavailable")
 
 
 def test_a_job_that_kills_its_worker_each_time_ends_in_failed(handle: Any) -> None:

@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,8 +27,6 @@ HELD_OUT_SET: Final = "held-out digits"
 SUPPLIERS_SET: Final = "supplier's digits"
 FIRST, BETTER, BAD = "1.0.0", "1.1.0", "1.2.0"
 PARENTS: Final = {BETTER: FIRST}
-HISTORY_WINDOWS: Final = 7  # of what runs now; gates compare a device with its own last six
-HISTORY_PATIENCE_S: Final = 60.0
 ENDED: Final = frozenset({"completed", "rolled_back", "cancelled"})
 # Production soaks for half an hour and judges by day; here seconds must do, and the screen says so.
 POLICY: Final[Json] = {
@@ -253,8 +251,6 @@ class Story:
         if rollout is None:
             approved = await self.api.find("versions/", where={"version": version}, model=DEMO_MODEL)
             assert approved is not None
-            if strategy == "canary":
-                await self._gather_history(step)
             body = {"name": name, "version": approved["id"], "strategy": strategy, "selector": {}, "policy": policy}
             rollout = await self.api.post("rollouts/", body)
         if rollout["state"] == "draft":
@@ -266,28 +262,6 @@ class Story:
             rollout = await self.api.get(f"rollouts/{rollout['id']}/")
         step.link = link
         return rollout
-
-    async def _gather_history(self, step: Step) -> None:
-        """Wait until every device that is online has reported on its version often enough to be compared with itself.
-
-        A canary that starts sooner has no past to be judged by, and its gates would ask a person. A device that reports
-        nothing (one added by hand without a source, say) is not waited for beyond ``HISTORY_PATIENCE_S``.
-        """
-        deadline = asyncio.get_running_loop().time() + HISTORY_PATIENCE_S
-        while asyncio.get_running_loop().time() < deadline:
-            now = datetime.now(UTC)
-            missing = 0
-            async for device in self.api.pages("devices/", is_online="true", limit=200):
-                installed = [_time(one["since"]) or now for one in device["installed"] if one["model"] == DEMO_MODEL]
-                window = device["window"]
-                if installed and (
-                    window is None or (now - installed[0]).total_seconds() < HISTORY_WINDOWS * window["window_s"]
-                ):
-                    missing += 1
-            if not missing:
-                return
-            step.become("running", f"{missing} devices still gather the history they will be compared with")
-            await asyncio.sleep(LOOK_INTERVAL_S)
 
     @staticmethod
     def _expect(rollout: Json, state: str, step: Step, text: str) -> None:

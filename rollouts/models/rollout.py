@@ -56,6 +56,7 @@ class Rollout(models.Model):
     # nothing older, and patience counts from here.
     judged_from = models.DateTimeField(null=True)
     gates_at = models.DateTimeField(null=True)  # of the last evaluation
+    looked_at = models.DateTimeField(null=True)  # when the reconciler last took it up: the longest ago comes first
     # What the plan came to, once there is one: {device_count, previous_versions[], skipped{reason: n}}.
     plan = models.JSONField(default=dict)
     halt_reason = models.JSONField(null=True)  # {gate, metric, text}

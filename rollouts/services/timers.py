@@ -6,12 +6,14 @@ Also rollouts that have ended have such deployments: devices that come late.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
 from django.db import connection, transaction
 
+from common.errors import DomainError
 from fleet.models import Device
 from fleet.services.revisions import device_revisions_bump
 from rollouts.models import Action, ActionKind, ActionState, Deployment, DeploymentState
@@ -21,6 +23,7 @@ from rollouts.services.changes import action_close, deployment_move
 from rollouts.services.feedback import attempt_failed, restore_failed
 from rollouts.services.locks import devices_lock_free
 
+logger = logging.getLogger(__name__)
 D = DeploymentState
 _BATCH: Final = 500
 _ASK_AGAIN: Final = timedelta(minutes=1)
@@ -73,7 +76,17 @@ def _each(pairs: Sequence[tuple[int, int]], act: Callable[[Deployment, datetime]
         deployments = Deployment.objects.select_related("rollout__version__model", "device").filter(
             pk__in=[pk for pk, _ in pairs], device_id__in=held
         )
-        return sum(act(deployment, at) for deployment in deployments)
+        return sum(_alone(act, deployment, at=at) for deployment in deployments)
+
+
+def _alone(act: Callable[[Deployment, datetime], bool], deployment: Deployment, *, at: datetime) -> bool:
+    """One deployment that cannot be moved must not hold up those that came due with it."""
+    try:
+        with transaction.atomic():
+            return act(deployment, at)
+    except DomainError:
+        logger.exception("a timed deployment could not be moved", extra={"deployment": deployment.pk})
+        return False
 
 
 def _come_due(deployment: Deployment, at: datetime) -> bool:

@@ -18,6 +18,7 @@ from rollouts.services.reconcile import rollouts_reconcile
 from rollouts.services.rollouts import (
     rollout_cancel,
     rollout_create,
+    rollout_halt,
     rollout_pause,
     rollout_resume,
     rollout_rollback,
@@ -367,6 +368,8 @@ def test_a_device_that_claims_to_have_gone_back_and_never_proves_it_ends_the_wai
         each.install(each.wait_offered(), lies=True)
         each.report()
     assert states(rollout)[agent.cid] == "restoring", "it still reports the version"
+    said_at = now()
+    assert wait_for(lambda: Device.objects.filter(pk=away.device.pk, last_seen_at__gte=said_at).exists())
     with advanced(timedelta(seconds=50)):
         tick()
         assert state(rollout) == "rolling_back"
@@ -594,3 +597,42 @@ def test_one_failing_rollout_does_not_stop_the_rest(
     tick()
     assert state(broken) in {"planning", "draft"}
     assert state(sound) == "running"
+
+
+def test_with_more_rollouts_than_a_pass_takes_each_has_its_turn(
+    operator: Person, organization: Organization, agents: list[Agent], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the others do: two wait for a person without end, and one fails at every look."""
+    monkeypatch.setattr("rollouts.services.reconcile._ROLLOUTS_MAX", 2)
+    first, *others = [start(operator, version_make(organization, model=f"model-{n}")) for n in range(6)]
+    for turn in range(3):
+        tick(turn)
+    assert {state(rollout) for rollout in (first, *others)} == {"running"}
+    for rollout in others[:2]:
+        rollout_halt(caller=operator.caller, rollout_id=rollout.public_id, reason="for good")
+    Rollout.objects.filter(pk=first.pk).update(policy={"soak_s": "soon"})
+    last = start(operator, version_make(organization, model="model-last"))
+    for turn in range(3, 8):
+        tick(turn)
+    assert state(last) == "running"
+
+
+def test_one_deployment_that_cannot_be_moved_does_not_hold_up_those_due_with_it(
+    operator: Person, organization: Organization, agents: list[Agent]
+) -> None:
+    broken = start(operator, version_make(organization, model="one"), strategy="all_at_once", timeouts={"proof_s": 60})
+    tick()
+    agent = agents[0]
+    agent.update()
+    agent.report()
+    rollout_rollback(caller=operator.caller, rollout_id=broken.public_id, reason="wrong model")
+    tick(2)
+    agent.install(agent.wait_offered(), lies=True)
+    sound = start(operator, version_make(organization, model="two"), strategy="all_at_once")
+    tick()
+    agent.feedback(agent.wait_offered(), "closed", "failure", "download_failed")
+    # A policy this release cannot read, in the one that is due first.
+    Rollout.objects.filter(pk=broken.pk).update(policy={"soak_s": "soon"})
+    assert (states(broken)[agent.cid], states(sound)[agent.cid]) == ("restoring", "retry_wait")
+    tick(70)
+    assert (states(broken)[agent.cid], states(sound)[agent.cid]) == ("restoring", "offered")

@@ -17,7 +17,8 @@ from tests.resilience.site import AGENT, Site, open_site, until
 from tests.soak.plugin import Soak, is_long_run
 
 SUPERVISED = ("postgres", "web", "worker-main", "worker-artifacts", "beat")
-VICTIMS = (*SUPERVISED, "agent", "pool", "backend")
+POOLS = {"pool of worker-main": "worker-main", "pool of worker-artifacts": "worker-artifacts"}
+VICTIMS = (*SUPERVISED, *POOLS, "agent", "backend")
 DEVICES, DEVICES_IN_LONG_RUN = 8, 40
 # A rollout that waits for every device, and for nothing else.
 POLICY: Json = {
@@ -37,32 +38,34 @@ POLICY: Json = {
 
 async def kill(site: Site, victim: str) -> None:
     """Kill a process, and wait until another has taken its place and the server takes work."""
-    report = site.installation.report()["processes"]
     if victim == "agent":
         (agent,) = site.devices.agents.values()
         before = agent.process
         assert before is not None
         os.kill(before.pid, signal.SIGKILL)
-
-        def is_back() -> bool:
-            return agent.process is not before
-    elif victim in SUPERVISED:
-        os.kill(report[victim]["pid"], signal.SIGKILL)
-
-        def is_back() -> bool:
-            now = site.installation.report()["processes"][victim]
-            return now["restarts"] > report[victim]["restarts"] and now["pid"] is not None
+        await until(_answer(lambda: agent.process is not before))
+    elif victim == "backend":
+        postmaster = psutil.Process(site.installation.pid("postgres"))
+        backends: list[psutil.Process] = await until(_answer(lambda: _backends(postmaster)))
+        backends[0].kill()
+        # The database ends all sessions, recovers, and serves new ones.
+        await until(_answer(lambda: (now := set(_backends(postmaster))) and now.isdisjoint(backends)))
     else:
-        children = _pool if victim == "pool" else _backends
-        parent = psutil.Process(report["worker-main" if victim == "pool" else "postgres"]["pid"])
-        await until(_answer(lambda: children(parent)))
-        process = children(parent)[0]
-        process.kill()
+        supervised = POOLS.get(victim, victim)
+        pid = site.installation.pid(supervised)
+        restarts = site.installation.report()["processes"][supervised]["restarts"]
+        if victim in POOLS:  # the worker is started again with it
+            (process,) = await until(_answer(lambda: _pool(psutil.Process(pid))))
+            process.kill()
+        else:
+            os.kill(pid, signal.SIGKILL)
 
         def is_back() -> bool:
-            return any(other.pid != process.pid for other in children(parent))
+            now = site.installation.report()["processes"][supervised]
+            return now["restarts"] > restarts and now["pid"] is not None
 
-    await until(_answer(is_back))
+        await until(_answer(is_back))
+
     await until(site.is_ready)
     slot = site.agent_slot()
     assert slot is not None

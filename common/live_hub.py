@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -29,6 +30,7 @@ _UNREAD_MAX = 1_000  # distinct (topic, kind, id) a reader may leave unread befo
 _INBOX_MAX = 20_000  # changes waiting for an event loop that is busy
 ENTER_S = 5.0  # a new reader waits this long for a bus that is not being heard yet
 _RECEIVE_S = 0.5
+_ODD_LOG_S = 60.0
 _RETRY_S = (0.1, 0.5, 2.0, 5.0)
 
 
@@ -207,6 +209,7 @@ class Hub:
         self._ready = threading.Event()
         self._decoder = msgspec.json.Decoder(list[tuple[str, msgspec.Raw]])
         self._change_decoder = msgspec.json.Decoder(Change)
+        self._odd_count, self._odd_again_at = 0, 0.0
 
     @asynccontextmanager
     async def subscription(self, organization_id: int, topics: Iterable[str] = ()) -> AsyncIterator[Subscription]:
@@ -319,18 +322,33 @@ class Hub:
         changes: list[Change] = []
         for payload in payloads:
             try:
-                for channel, body in self._decoder.decode(payload):
+                messages = self._decoder.decode(payload)
+            except msgspec.DecodeError:
+                self._not_understood()
+                continue
+            for channel, body in messages:
+                try:
                     if channel == LIVE_CHANNEL:
                         changes.append(self._change_decoder.decode(body))
                     elif channel == GAP_CHANNEL:
                         self._tell_gap()
                     else:
                         self._tell_listeners(channel, body)
-            except msgspec.DecodeError:
-                # Only a session of the same database can send here; a newer one must not stop the rest.
-                logger.warning("live message not understood", extra={"size_bytes": len(payload)})
+                except msgspec.DecodeError:
+                    self._not_understood()
         if changes:
             self._post(changes)
+
+    def _not_understood(self) -> None:
+        """Count it, and log at most once a minute.
+
+        Only a session of the same database can send here: a newer release beside this one, say. It must neither stop
+        what came with it nor fill the log.
+        """
+        self._odd_count += 1
+        if time.monotonic() >= self._odd_again_at:
+            logger.warning("live messages not understood: %d", self._odd_count)
+            self._odd_count, self._odd_again_at = 0, time.monotonic() + _ODD_LOG_S
 
     def _tell_listeners(self, channel: str, body: msgspec.Raw) -> None:
         with self._lock:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
+import msgspec
 import pytest
 from django.db import connection, transaction
 
@@ -344,12 +345,15 @@ class TestHub:
         assert "live callback failed" in caplog.text
 
     async def test_a_message_nobody_understands_is_skipped(
-        self, hub: Hub, sender: live.Sender, memory: MemoryBus
+        self, hub: Hub, memory: MemoryBus, caplog: pytest.LogCaptureFixture
     ) -> None:
-        async with hub.subscription(1, ["devices"]) as reader:
-            memory.outlet().send(["not json", '{"a": 1}', '[["live", {"topic": 1}]]'])
-            sender.change(_change("after"))
-            assert [change.id for change in (await _next(reader)).changes] == ["after"]
+        after = msgspec.json.encode(_change("after")).decode()
+        with caplog.at_level("WARNING", logger="common.live_hub"):
+            async with hub.subscription(1, ["devices"]) as reader:
+                memory.outlet().send(["not json", '{"a": 1}', f'[["live", {{"topic": 1}}], ["live", {after}]]'])
+                frame = await _next(reader)
+        assert [change.id for change in frame.changes] == ["after"], "what came with it is not lost"
+        assert [record.message for record in caplog.records] == ["live messages not understood: 1"], "said once"
 
     async def test_a_reader_enters_although_the_bus_is_away_and_gets_a_gap_when_it_is_back(
         self, hub: Hub, memory: MemoryBus, monkeypatch: pytest.MonkeyPatch

@@ -6,12 +6,8 @@ import { useState } from "react";
 import { createAppRouter } from "@/app/router";
 import { IconSprite } from "@/components/ui/icon";
 import { createQueryClient } from "@/lib/api/query-client";
+import { styleNonce } from "@/lib/style-nonce";
 import { cssVariablesResolver, theme } from "@/theme/theme";
-
-/** The nonce the server put into the page; Mantine's style elements carry it. */
-function styleNonce(): string {
-  return document.querySelector<HTMLMetaElement>('meta[name="csp-nonce"]')?.content ?? "";
-}
 
 export function App() {
   const [client] = useState(createQueryClient);

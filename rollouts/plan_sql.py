@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from rollouts.policy.assignment import HOLDOUT_MINIMUM, LARGE_STRATUM
 from rollouts.policy.strategies import WaveShare
+from rollouts.policy.transitions import DEPLOYMENT_IN_MOTION
 
 # Reasons a device that the selector names is not planned.
 ALREADY_RUNNING: Final = "already_running"  # counted, no row is kept: it may be most of the fleet
@@ -40,15 +41,17 @@ WITH hardware AS MATERIALIZED (
     JOIN models_registry_modelversion m ON m.id = v.version_id
     WHERE m.model_id = %(model_id)s
     ORDER BY a.sha256, v.id
+), model_rollout AS MATERIALIZED (
+    SELECT r.id, r.state FROM rollouts_rollout r JOIN models_registry_modelversion m ON m.id = r.version_id
+    WHERE m.model_id = %(model_id)s AND r.id <> %(rollout_id)s
 ), busy AS MATERIALIZED (
-    SELECT DISTINCT d.device_id
-    FROM rollouts_rollout r
-    JOIN models_registry_modelversion m ON m.id = r.version_id
-    JOIN rollouts_deployment d ON d.rollout_id = r.id
-    WHERE m.model_id = %(model_id)s AND r.id <> %(rollout_id)s AND (
-        (r.state = ANY(%(holding)s) AND d.state = ANY(%(held)s)) OR d.state = ANY(%(in_motion)s)
-    )
-), candidate AS (
+    -- Apart, since each has its index; the second one's needs its states as constants.
+    SELECT d.device_id FROM model_rollout r JOIN rollouts_deployment d ON d.rollout_id = r.id
+    WHERE r.state = ANY(%(holding)s) AND d.state = ANY(%(held)s)
+    UNION
+    SELECT d.device_id FROM rollouts_deployment d JOIN model_rollout r ON r.id = d.rollout_id
+    WHERE d.state IN ({in_motion})
+), considered AS (
     SELECT d.id, d.hardware_profile_id, coalesce(d.region_id, 0) AS region_id, h.variant_id,
         k.variant_id AS previous_variant_id,
         h0.digest, {bucket} AS share,
@@ -61,25 +64,30 @@ WITH hardware AS MATERIALIZED (
             ELSE ''
         END AS reason
     FROM fleet_device d
-    CROSS JOIN LATERAL (SELECT sha256(convert_to(%(salt)s || ':' || d.controller_id, 'UTF8')) AS digest) h0
-    JOIN hardware h ON h.hardware_profile_id = d.hardware_profile_id
+    -- OFFSET 0: computed once per device, not once for every use of it.
+    CROSS JOIN LATERAL (SELECT sha256(convert_to(%(salt)s || ':' || d.controller_id, 'UTF8')) AS digest OFFSET 0) h0
+    -- Every device has one; were it an inner join, devices would be read profile by profile, all pages each time.
+    LEFT JOIN hardware h ON h.hardware_profile_id = d.hardware_profile_id
     LEFT JOIN fleet_installedmodel i ON i.device_id = d.id AND i.model_name = %(model_name)s
     LEFT JOIN known k ON k.sha256 = i.digest
     LEFT JOIN busy b ON b.device_id = d.id
     WHERE d.organization_id = %(organization_id)s AND d.state IN ('accepted', 'quarantined') {selected}
+), candidate AS MATERIALIZED (
+    -- A flag, since the database takes half of a flag's rows for set, but hardly any for one certain reason.
+    SELECT *, reason = '' AS is_planned FROM considered
 ), stratum AS MATERIALIZED (
     SELECT c.region_id, c.hardware_profile_id, count(*) AS size, min(c.share) AS first_share,
         CASE WHEN %(holdout)s > 0 AND count(*) >= {holdout_minimum}
             THEN greatest(1, round(count(*) * %(holdout)s::float8)) ELSE 0 END AS held,
         sha256(convert_to(%(salt)s || ':' || c.region_id || '/' || c.hardware_profile_id, 'UTF8')) AS digest
-    FROM candidate c WHERE c.reason = '' GROUP BY c.region_id, c.hardware_profile_id
+    FROM candidate c WHERE c.is_planned GROUP BY c.region_id, c.hardware_profile_id
 ), positioned AS (
     -- Large strata: the hash alone, no sort.
     SELECT c.id, c.region_id, c.hardware_profile_id, c.variant_id, c.previous_variant_id,
         c.share = s.first_share AS is_first,
         c.share AS position, %(holdout)s > 0 AND c.share >= 1 - %(holdout)s::float8 AS is_held
     FROM candidate c JOIN stratum s USING (region_id, hardware_profile_id)
-    WHERE c.reason = '' AND s.size > {large_stratum}
+    WHERE c.is_planned AND s.size > {large_stratum}
     UNION ALL
     -- Small strata: the rank by hash, shifted per stratum.
     SELECT r.id, r.region_id, r.hardware_profile_id, r.variant_id, r.previous_variant_id, r.rank = 0,
@@ -89,7 +97,7 @@ WITH hardware AS MATERIALIZED (
             {shift} AS shift,
             row_number() OVER (PARTITION BY c.region_id, c.hardware_profile_id ORDER BY c.digest) - 1 AS rank
         FROM candidate c JOIN stratum s USING (region_id, hardware_profile_id)
-        WHERE c.reason = '' AND s.size <= {large_stratum}
+        WHERE c.is_planned AND s.size <= {large_stratum}
     ) r
 ), placed AS (
     SELECT p.id AS device_id, p.region_id, p.hardware_profile_id, p.variant_id, p.previous_variant_id, '' AS reason,
@@ -111,11 +119,15 @@ FROM placed GROUP BY wave, reason, region_id, hardware_profile_id, variant_id, p
 """
 
 _INSERT: Final = """
-INSERT INTO rollouts_deployment
-    (rollout_id, device_id, wave, variant_id, previous_variant_id, state, state_at, reason_code, evidence, attempt)
-SELECT %(rollout_id)s, device_id, wave, variant_id, previous_variant_id,
-    CASE WHEN reason = '' THEN 'planned' ELSE 'skipped' END, %(now)s, reason, '', 0
-FROM placed WHERE reason <> 'already_running'
+, made AS (
+    INSERT INTO rollouts_deployment
+        (rollout_id, device_id, wave, variant_id, previous_variant_id, state, state_at, reason_code, evidence, attempt)
+    SELECT %(rollout_id)s, device_id, wave, variant_id, previous_variant_id,
+        CASE WHEN reason = '' THEN 'planned' ELSE 'skipped' END, %(now)s, reason, '', 0
+    FROM placed WHERE reason <> 'already_running'
+    RETURNING wave, reason_code, previous_variant_id
+)
+SELECT wave, reason_code, previous_variant_id, count(*) FROM made GROUP BY wave, reason_code, previous_variant_id
 """
 
 
@@ -133,7 +145,10 @@ def count_statement(selected: str) -> str:
 
 
 def insert_statement(selected: str) -> str:
-    """Makes the deployments of a rollout. ``selected``: SQL from our own code, with placeholders only."""
+    """Makes the deployments of a rollout and counts them per wave, reason and previous variant.
+
+    ``selected``: SQL from our own code, with placeholders only.
+    """
     return _placed(selected) + _INSERT
 
 
@@ -145,6 +160,7 @@ def _placed(selected: str) -> str:
         ("shift", _bucket("s.digest")),
         ("holdout_minimum", str(HOLDOUT_MINIMUM)),
         ("large_stratum", str(LARGE_STRATUM)),
+        ("in_motion", ", ".join(f"'{state}'" for state in sorted(DEPLOYMENT_IN_MOTION))),
     ):
         text = text.replace(f"{{{name}}}", value)
     return text

@@ -12,13 +12,13 @@ from typing import Any, Final
 from django.db import connection
 
 from fleet.models import HardwareProfile, Region, Site
-from models_registry.models import ModelVersion
+from models_registry.models import ModelVersion, Variant
 from rollouts import plan_sql
 from rollouts.errors import InvalidPolicyError, PlanRefusedError
-from rollouts.models import Deployment, DeploymentState, Rollout, Wave
+from rollouts.models import DeploymentState, Rollout, Wave
 from rollouts.policy.planning import PlannedWave, control_of, refusals
 from rollouts.policy.strategies import WaveShare, waves_of
-from rollouts.policy.transitions import DEPLOYMENT_IN_MOTION, DEPLOYMENT_OPEN, ROLLOUT_HOLDING
+from rollouts.policy.transitions import DEPLOYMENT_OPEN, ROLLOUT_HOLDING
 from rollouts.policy.types import Policy, Selector, policy_from, selector_from
 
 # Sorts and hashes of a million devices stay in memory, for this transaction only.
@@ -32,10 +32,12 @@ class Plan:
     Args:
         waves: with their counts.
         skipped: devices named by the selector and not planned, by reason.
+        previous_variants: the numbers of the variants the planned devices run now.
     """
 
     waves: tuple[PlannedWave, ...]
     skipped: Mapping[str, int] = field(default_factory=dict)
+    previous_variants: frozenset[int] = frozenset()
 
     @property
     def device_count(self) -> int:
@@ -91,9 +93,7 @@ def plan_preview(
     with connection.cursor() as cursor:
         cursor.execute(plan_sql.count_statement(selected), parameters)
         cells = tuple(Cell(*row) for row in cursor.fetchall())
-    rows: list[tuple[int, str, int, int]] = [
-        (cell.wave, cell.reason, cell.count, cell.count if cell.previous_variant_id else 0) for cell in cells
-    ]
+    rows = [(cell.wave, cell.reason, cell.previous_variant_id, cell.count) for cell in cells]
     plan = _plan_of(waves, rows)
     return Preview(plan=plan, cells=cells, problems=refusals(policy, plan.waves))
 
@@ -114,11 +114,6 @@ def rollout_plan(*, rollout: Rollout, at: datetime) -> Plan:
     with connection.cursor() as cursor:
         cursor.execute(_ROOM)
         cursor.execute(plan_sql.insert_statement(selected), parameters)
-        cursor.execute(
-            "SELECT wave, reason_code, count(*), count(previous_variant_id) FROM rollouts_deployment "
-            "WHERE rollout_id = %s GROUP BY wave, reason_code",
-            [rollout.pk],
-        )
         plan = _plan_of(waves, cursor.fetchall())
     problems = refusals(policy, plan.waves)
     if problems:
@@ -129,33 +124,39 @@ def rollout_plan(*, rollout: Rollout, at: datetime) -> Plan:
     return plan
 
 
-def planned_previous_versions(rollout: Rollout) -> list[str]:
+def planned_previous_versions(plan: Plan) -> list[str]:
     """What the planned devices run now, by version string."""
-    rows = Deployment.objects.filter(rollout=rollout, previous_variant__isnull=False).exclude(wave=0)
-    return sorted(rows.values_list("previous_variant__version__version", flat=True).distinct())
+    rows = Variant.objects.filter(pk__in=plan.previous_variants).values_list("version__version", flat=True)
+    return sorted(rows.distinct())
 
 
-def _plan_of(waves: tuple[WaveShare, ...], rows: Iterable[tuple[int, str, int, int]]) -> Plan:
-    devices: dict[int, tuple[int, int]] = {}
+def _plan_of(waves: tuple[WaveShare, ...], rows: Iterable[tuple[int, str, int | None, int]]) -> Plan:
+    """``rows``: wave, reason, previous variant, devices."""
+    devices: Counter[int] = Counter()
+    returning: Counter[int] = Counter()  # those that have something to go back to
     skipped: Counter[str] = Counter()
-    for wave, reason, count, previous in rows:
+    variants: set[int] = set()
+    for wave, reason, variant, count in rows:
         if wave == 0:
             skipped[reason] += count
-        else:
-            known = devices.get(wave, (0, 0))
-            devices[wave] = (known[0] + count, known[1] + previous)
+            continue
+        devices[wave] += count
+        if variant is not None:
+            returning[wave] += count
+            variants.add(variant)
     return Plan(
         waves=tuple(
             PlannedWave(
                 number=number,
                 name=wave.name,
-                device_count=devices.get(number, (0, 0))[0],
-                previous_count=devices.get(number, (0, 0))[1],
+                device_count=devices[number],
+                previous_count=returning[number],
                 is_holdout=wave.is_holdout,
             )
             for number, wave in enumerate(waves, start=1)
         ),
         skipped=dict(skipped),
+        previous_variants=frozenset(variants),
     )
 
 
@@ -172,7 +173,6 @@ def _parameters(
         "must_attest": policy.evidence_required == "attested",
         "holding": sorted(ROLLOUT_HOLDING),
         "held": sorted(DEPLOYMENT_OPEN | {DeploymentState.PROVEN}),
-        "in_motion": sorted(DEPLOYMENT_IN_MOTION),
         **plan_sql.wave_parameters(waves),
     }
 

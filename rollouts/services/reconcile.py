@@ -107,7 +107,7 @@ def _plan(rollout: Rollout, *, at: datetime) -> None:
     )
     summary = {
         "device_count": plan.device_count,
-        "previous_versions": planned_previous_versions(rollout),
+        "previous_versions": planned_previous_versions(plan),
         "skipped": dict(plan.skipped),
     }
     data = {**summary, "waves": {wave.number: wave.device_count for wave in plan.waves}, "superseded": superseded}

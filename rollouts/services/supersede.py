@@ -15,13 +15,16 @@ from rollouts.policy.transitions import ROLLOUT_HOLDING
 # Offered and waiting ones are cancelled; claimed ones that never proved anything have failed. Those in motion are not
 # here: the planner left their devices out.
 _SUPERSEDE: Final = """
-WITH old AS (
-    SELECT d.id, d.device_id FROM rollouts_deployment d
-    JOIN rollouts_rollout r ON r.id = d.rollout_id
+WITH still_open AS MATERIALIZED (
+    -- First what is old, usually nothing: the new plan may be a million rows the database has no statistics of yet.
+    SELECT d.id, d.device_id FROM rollouts_rollout r
     JOIN models_registry_modelversion m ON m.id = r.version_id
-    JOIN rollouts_deployment n ON n.device_id = d.device_id AND n.rollout_id = %(rollout_id)s AND n.state = 'planned'
+    JOIN rollouts_deployment d ON d.rollout_id = r.id
     WHERE m.model_id = %(model_id)s AND r.id <> %(rollout_id)s AND NOT r.state = ANY(%(holding)s)
         AND d.state IN ('planned', 'offered', 'retry_wait', 'probation', 'restoring')
+), old AS MATERIALIZED (
+    SELECT o.id, o.device_id FROM still_open o
+    JOIN rollouts_deployment n ON n.device_id = o.device_id AND n.rollout_id = %(rollout_id)s AND n.state = 'planned'
 ), closed AS (
     UPDATE rollouts_action a SET state = 'closed', result = 'cancelled', closed_at = %(at)s
     FROM old WHERE a.deployment_id = old.id AND a.state <> 'closed'

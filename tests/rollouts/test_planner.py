@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
+from django.db import connection
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -65,6 +66,22 @@ def test_every_device_is_in_exactly_one_wave_as_the_policy_says(organization: Or
     assert planned(rollout) == expected
     assert plan.device_count == 95 == sum(wave.device_count for wave in Wave.objects.filter(rollout=rollout))
     assert [wave.device_count for wave in plan.waves] == [Counter(expected.values())[n] for n in range(1, 6)]
+
+
+def test_planning_locks_no_device_so_that_they_are_served_meanwhile(organization: Organization) -> None:
+    def locked_count() -> int:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT count(*) FROM fleet_device WHERE xmax <> '0'")
+            return int(cursor.fetchone()[0])
+
+    devices_make(organization, 20)
+    version = version_make(organization)
+    rollout = rollout_make(version)
+    assert locked_count() == 0
+    assert rollout_plan(rollout=rollout, at=now()).device_count == 20
+    assert locked_count() == 0
+    Device.objects.select_for_update().first()
+    assert locked_count() == 1
 
 
 def test_large_strata_are_planned_by_bucket_alone(organization: Organization) -> None:

@@ -23,6 +23,12 @@ class PlanRefusedError(ConflictError):
     code = "rollouts.plan_refused"
 
 
+class RollbackRefusedError(ConflictError):
+    """Another rollout of the model is under way on the same devices; the text names it."""
+
+    code = "rollouts.rollback_refused"
+
+
 class VersionNotReleasableError(ConflictError):
     """Only ready and approved versions roll out."""
 

@@ -28,7 +28,7 @@ CROSS JOIN LATERAL (
 WHERE r.id = ANY(%(ids)s) AND EXISTS (
     SELECT 1 FROM rollouts_deployment d JOIN fleet_device v ON v.id = d.device_id
     WHERE d.rollout_id = r.id AND d.wave = r.released_wave AND d.state = ANY(%(open)s)
-        AND v.last_seen_at >= %(at)s - make_interval(secs => p.reachable_s)
+        AND v.last_seen_at >= %(at)s - make_interval(secs => p.reachable_s) AND v.state = 'accepted'
         AND NOT (d.state = 'probation' AND d.state_at < %(at)s - make_interval(secs => p.proof_s))
 )
 """

@@ -117,6 +117,8 @@ class PollTable:
     def answer(self, entry: Entry) -> Answer | None:
         """What to tell; None when an action is due and must be made first."""
         if entry.shown is not None and self._is_out(entry.waits_for):
+            if entry.waits_for is not None and any(wave == 0 for _, wave in entry.due):
+                return None  # a restore goes before an install that was not fetched yet
             if entry.is_install and time.monotonic() < self._storage_down_until:
                 return entry.quiet
             return entry.shown

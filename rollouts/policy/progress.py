@@ -24,7 +24,7 @@ class WaveFacts:
         failed: for good.
         moving: reachable and not ended: they hold the wave.
         unproven: claimed for longer than soak and ``timeouts.proof_s``: they count as not proven and hold no longer.
-        unreachable: not ended and not heard from: they stay offered and hold nothing.
+        unreachable: not ended and not heard from, or not accepted (quarantined): they stay offered and hold nothing.
     """
 
     number: int

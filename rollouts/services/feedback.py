@@ -76,7 +76,9 @@ def action_feedback(
             _gave_up(action, at=at)
         else:
             step = _STEPS.get(execution) or _STEPS.get(details[0] if details else "")
-            if step is not None and action.kind == ActionKind.INSTALL and can_deployment(deployment.state, step):
+            # While a cancel is under way, progress sent before the device heard of it is only kept.
+            is_install = action.kind == ActionKind.INSTALL and action.state == ActionState.OPEN
+            if step is not None and is_install and can_deployment(deployment.state, step):
                 deployment_move(deployment, step, at=at)
 
 

@@ -38,7 +38,7 @@ def device_offer(*, organization_id: int, device_id: int, at: datetime | None = 
         if device is None or device.state != DeviceState.ACCEPTED:
             return None
         action = Action.objects.filter(device_id=device_id).exclude(state=ActionState.CLOSED).first()
-        if action is not None and not _is_withdrawn(action, at=at):
+        if action is not None and not _is_withdrawn(action, at=at) and not _gives_way(action, at=at):
             return action
         deployment = _due(device_id)
         if deployment is None:
@@ -61,18 +61,31 @@ def _is_withdrawn(action: Action, *, at: datetime) -> bool:
     return True
 
 
-def _due(device_id: int) -> Deployment | None:
-    """The deployment whose turn it is: a restore first, then the older."""
+def _gives_way(action: Action, *, at: datetime) -> bool:
+    """Close an install that was not fetched when something is to be taken back first; it is offered again later."""
+    is_fresh = action.kind == ActionKind.INSTALL and action.retrieved_at is None and action.state == ActionState.OPEN
+    if not is_fresh or _restore_due(action.device_id) is None:
+        return False
+    action_close(action, "cancelled", at=at)
+    return True
+
+
+def _restore_due(device_id: int) -> Deployment | None:
     restored = Action.objects.filter(
         deployment=OuterRef("pk"), kind=ActionKind.RESTORE, state=ActionState.CLOSED, result="success"
     )
-    restore = (
+    return (
         Deployment.objects.select_related(*_RELATED)
         .filter(device_id=device_id, state=DeploymentState.RESTORING, retry_at=None)
         .exclude(Exists(restored))
         .order_by("id")
         .first()
     )
+
+
+def _due(device_id: int) -> Deployment | None:
+    """The deployment whose turn it is: a restore first, then the older."""
+    restore = _restore_due(device_id)
     if restore is not None:
         return restore
     return (

@@ -14,7 +14,9 @@ from django.db import connection, transaction
 
 from common.clock import now as clock_now
 from common.errors import DomainError
+from models_registry.models import VersionState
 from rollouts import events
+from rollouts.errors import VersionNotReleasableError
 from rollouts.models import Deployment, DeploymentState, Rollout, RolloutState, Wave
 from rollouts.policy.progress import Decision, GateState, WaveFacts, wave_decide
 from rollouts.policy.transitions import DEPLOYMENT_ENDED, ROLLOUT_ACTIVE
@@ -23,7 +25,7 @@ from rollouts.services.changes import rollout_move, rollout_set
 from rollouts.services.gates import gates_evaluate
 from rollouts.services.locks import rollout_lock
 from rollouts.services.planner import planned_previous_versions, rollout_plan
-from rollouts.services.rollouts import BY_PERSON
+from rollouts.services.rollouts import BY_PERSON, BY_VERSION
 from rollouts.services.supersede import older_deployments_supersede
 from rollouts.services.timers import deployments_tick
 from rollouts.services.withdraw import devices_withdraw, withdrawal_open
@@ -42,7 +44,7 @@ UPDATE rollouts_rollout SET looked_at = %(at)s WHERE id IN (
 """
 _FACTS: Final = """
 SELECT d.state, count(*),
-    count(*) FILTER (WHERE v.last_seen_at >= %(reachable_since)s),
+    count(*) FILTER (WHERE v.last_seen_at >= %(reachable_since)s AND v.state = 'accepted'),
     count(*) FILTER (WHERE d.state = 'probation' AND d.state_at < %(unproven_before)s)
 FROM rollouts_deployment d JOIN fleet_device v ON v.id = d.device_id
 WHERE d.rollout_id = %(rollout_id)s AND d.wave = %(wave)s
@@ -84,7 +86,9 @@ def rollout_reconcile(*, rollout_id: int, now: datetime) -> None:
             if rollout is None:
                 return
             policy = policy_from(rollout.policy)
-            if rollout.state == R.PLANNING:
+            if rollout.state in {R.RUNNING, R.NEEDS_DECISION} and rollout.version.state == VersionState.DEPRECATED:
+                _halt_deprecated(rollout, at=now)
+            elif rollout.state == R.PLANNING:
                 _plan(rollout, at=now)
             elif rollout.state == R.RUNNING:
                 _advance(rollout, policy, at=now)
@@ -99,6 +103,10 @@ def rollout_reconcile(*, rollout_id: int, now: datetime) -> None:
 
 
 def _plan(rollout: Rollout, *, at: datetime) -> None:
+    version = rollout.version
+    if version.state == VersionState.DEPRECATED:
+        text = f"{version.model.name} {version.version} was deprecated."
+        raise VersionNotReleasableError(text, fields={"version": text})
     plan = rollout_plan(rollout=rollout, at=at)
     superseded = older_deployments_supersede(rollout=rollout, at=at)
     left_out = sum(count for reason, count in plan.skipped.items())
@@ -266,9 +274,24 @@ def _halt(rollout: Rollout, decision: Decision, *, at: datetime) -> None:
     )
 
 
+def _halt_deprecated(rollout: Rollout, *, at: datetime) -> None:
+    """A deprecated version goes no further. Devices that run it keep it, so nothing goes back by itself."""
+    version = rollout.version
+    text = f"{version.model.name} {version.version} was deprecated; devices that run it keep it."
+    rollout_move(
+        rollout,
+        R.HALTED,
+        at=at,
+        kind="rollout.halted",
+        text=f"Halted: {text}",
+        data={"gate": BY_VERSION, "metric": "deprecated", "wave": rollout.released_wave},
+        halt_reason={"gate": BY_VERSION, "metric": "deprecated", "text": text},
+    )
+
+
 def _after_halt(rollout: Rollout, policy: Policy, *, at: datetime) -> None:
-    """What a gate halted goes back by itself, if the policy says so; what a person halted waits for a person."""
-    by_person = (rollout.halt_reason or {}).get("gate") == BY_PERSON
+    """What a gate halted goes back by itself, if the policy says so; what people halted waits for them."""
+    by_person = (rollout.halt_reason or {}).get("gate") in {BY_PERSON, BY_VERSION}
     if policy.rollback_on_halt and not by_person:
         rollout_move(
             rollout, R.ROLLING_BACK, at=at, kind="rollout.rollback_started", text="Rollback started, as the policy says"

@@ -9,6 +9,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import Exists, OuterRef
 
 from common.clock import now
 from common.errors import InvalidInputError
@@ -18,9 +19,14 @@ from governance.services.audit import audit_write
 from governance.types import Caller
 from models_registry.models import Approval, ModelVersion, VersionState
 from rollouts import events
-from rollouts.errors import PlanRefusedError, RolloutNotFoundError, VersionNotReleasableError
-from rollouts.models import Rollout, RolloutState, Strategy, Wave
-from rollouts.policy.transitions import check_rollout
+from rollouts.errors import (
+    PlanRefusedError,
+    RollbackRefusedError,
+    RolloutNotFoundError,
+    VersionNotReleasableError,
+)
+from rollouts.models import Deployment, DeploymentState, Rollout, RolloutState, Strategy, Wave
+from rollouts.policy.transitions import DEPLOYMENT_OPEN, DEPLOYMENT_TREATED, ROLLOUT_HOLDING, check_rollout
 from rollouts.policy.types import policy_from, selector_from, to_json
 from rollouts.services.changes import rollout_move
 from rollouts.services.locks import rollout_lock
@@ -29,6 +35,7 @@ from rollouts.services.planner import Preview, plan_preview
 RECONCILE_TASK: Final = "rollouts.reconcile"
 QUEUE: Final = "rollouts"
 BY_PERSON: Final = "person"  # the gate of a halt_reason when a person halted
+BY_VERSION: Final = "version"  # and when the version was deprecated
 _NAME_MAX: Final = 128
 
 
@@ -146,6 +153,7 @@ def rollout_resume(*, caller: Caller, rollout_id: UUID, reason: str = "") -> Rol
 
     Raises:
         InvalidInputError: a reason is required and missing.
+        VersionNotReleasableError: the version was deprecated meanwhile.
         InvalidTransitionError: it is neither paused, halted, nor waiting for a decision.
     """
 
@@ -153,6 +161,8 @@ def rollout_resume(*, caller: Caller, rollout_id: UUID, reason: str = "") -> Rol
         before = rollout.state
         if before in {RolloutState.HALTED, RolloutState.NEEDS_DECISION}:
             _require(reason)
+        check_rollout(before, RolloutState.RUNNING)
+        _releasable(caller, rollout.version.public_id)
         columns: dict[str, Any] = {"judged_from": at, "gates_at": None}
         if before == RolloutState.PAUSED:
             columns = {}
@@ -196,6 +206,7 @@ def rollout_rollback(*, caller: Caller, rollout_id: UUID, reason: str) -> Rollou
 
     Raises:
         InvalidInputError: no reason was given.
+        RollbackRefusedError: it has completed, and another rollout of the model is under way on its devices.
         InvalidTransitionError: there is nothing to take back, or it is under way.
     """
     _require(reason)
@@ -204,6 +215,7 @@ def rollout_rollback(*, caller: Caller, rollout_id: UUID, reason: str) -> Rollou
         if rollout.state in {RolloutState.RUNNING, RolloutState.PAUSED, RolloutState.NEEDS_DECISION}:
             rollout_move(rollout, RolloutState.HALTED, at=at, kind="rollout.halted", text=_said("Halted", reason))
         check_rollout(rollout.state, RolloutState.ROLLING_BACK)
+        _refuse_beside_another(rollout)
         rollout_move(
             rollout,
             RolloutState.ROLLING_BACK,
@@ -259,6 +271,30 @@ def _act(caller: Caller, rollout_id: UUID, verb: str, reason: str, act: Callable
         _audit(caller, rollout, verb, reason, {"from": before, "to": rollout.state})
         reconcile_nudge()
     return rollout
+
+
+def _refuse_beside_another(rollout: Rollout) -> None:
+    """Two rollouts must not move one model on one device: each would change what the other returns to."""
+    holding = (
+        Rollout.objects.filter(version__model_id=rollout.version.model_id, state__in=sorted(ROLLOUT_HOLDING))
+        .exclude(pk=rollout.pk)
+        .filter(
+            Exists(
+                Deployment.objects.filter(
+                    rollout=OuterRef("pk"),
+                    state__in=sorted({*DEPLOYMENT_OPEN, DeploymentState.PROVEN}),
+                    device_id__in=Deployment.objects.filter(
+                        rollout=rollout, state__in=sorted(DEPLOYMENT_TREATED)
+                    ).values("device_id"),
+                )
+            )
+        )
+        .first()
+    )
+    if holding is not None:
+        raise RollbackRefusedError(
+            f"{holding.name} is under way on devices of this rollout. Roll it back, cancel it, or let it finish first."
+        )
 
 
 def _audit(caller: Caller, rollout: Rollout, verb: str, reason: str, data: dict[str, Any]) -> None:

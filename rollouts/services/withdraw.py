@@ -9,7 +9,7 @@ from typing import Final
 from django.db import connection
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
-from fleet.models import InstalledModel
+from fleet.models import DeviceState, InstalledModel
 from fleet.services.revisions import device_revisions_bump
 from rollouts.live import counts_changed
 from rollouts.models import Action, ActionState, Deployment, DeploymentState, Rollout
@@ -40,7 +40,8 @@ def devices_withdraw(rollout: Rollout, *, at: datetime, reason: str, is_rollback
         is_rollback: also take the version back from devices that run it.
 
     Returns:
-        How many deployments were touched; 0 means there is nothing left to start.
+        How many deployments were touched or must be looked at again, since a device was busy with us at this moment; 0
+        means there is nothing left to start.
     """
     touched = _cancel_planned(rollout, at=at, reason=reason)
     waiting = Q(state__in=[D.OFFERED, D.RETRY_WAIT])
@@ -66,7 +67,7 @@ def devices_withdraw(rollout: Rollout, *, at: datetime, reason: str, is_rollback
             _stop(deployment, at=at, reason=reason)
         changed.append(deployment.device_id)
     device_revisions_bump(device_ids=changed)
-    return touched + len(changed)
+    return touched + len(rows)
 
 
 def _still_runs_it() -> QuerySet[InstalledModel]:
@@ -102,7 +103,8 @@ def _stop(deployment: Deployment, *, at: datetime, reason: str) -> None:
 
 
 def withdrawal_open(rollout: Rollout, *, reachable_since: datetime, is_rollback: bool) -> tuple[int, int]:
-    """How many devices are still on their way back: reachable ones, and others (which are served when they return).
+    """How many devices are still on their way back: reachable ones, and others, which are served when they return (or
+    are accepted again).
 
     Args:
         rollout: the rollout.
@@ -113,5 +115,5 @@ def withdrawal_open(rollout: Rollout, *, reachable_since: datetime, is_rollback:
     if is_rollback:
         states = [*states, D.RESTORING, D.PROBATION]
     rows = Deployment.objects.filter(rollout=rollout, state__in=states)
-    reachable = rows.filter(device__last_seen_at__gte=reachable_since).count()
+    reachable = rows.filter(device__last_seen_at__gte=reachable_since, device__state=DeviceState.ACCEPTED).count()
     return reachable, rows.count() - reachable

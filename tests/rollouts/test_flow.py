@@ -7,13 +7,17 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db import connection, transaction
 
 from common.clock import advanced, now
 from fleet.models import Device, DeviceEvent, InstalledModel
+from fleet.services.lifecycle import device_quarantine
 from governance.models import Organization
 from models_registry.models import ModelVersion
-from rollouts.errors import PlanRefusedError
+from models_registry.services.catalogue import version_deprecate
+from rollouts.errors import PlanRefusedError, RollbackRefusedError
 from rollouts.models import Action, Deployment, GateResult, Rollout, RolloutEvent, Wave
+from rollouts.services.locks import device_lock
 from rollouts.services.reconcile import rollouts_reconcile
 from rollouts.services.rollouts import (
     rollout_cancel,
@@ -636,3 +640,158 @@ def test_one_deployment_that_cannot_be_moved_does_not_hold_up_those_due_with_it(
     assert (states(broken)[agent.cid], states(sound)[agent.cid]) == ("restoring", "retry_wait")
     tick(70)
     assert (states(broken)[agent.cid], states(sound)[agent.cid]) == ("restoring", "offered")
+
+
+# --- What else may happen meanwhile -----------------------------------------------------------------------
+def test_a_quarantined_device_holds_neither_a_wave_nor_a_rollback(
+    owner: Person, organization: Organization, agents: list[Agent]
+) -> None:
+    rollout = start(owner, version_make(organization))
+    tick()
+    (canary,) = agents_of(rollout, agents, 1)
+    number = canary.wait_offered()
+    canary.deployment(number)
+    canary.feedback(number, "proceeding", "none", "installing")
+    tick(2)
+    assert owner.get(f"/api/v1/rollouts/{rollout.public_id}/").json()["next"]["text"].startswith("Waiting for devices")
+    device_quarantine(caller=owner.caller, device_id=canary.device.public_id, reason="it was stolen")
+    assert "Waiting" not in owner.get(f"/api/v1/rollouts/{rollout.public_id}/").json()["next"]["text"]
+    tick(4)
+    assert state(rollout) == "running"
+    assert Rollout.objects.get(pk=rollout.pk).released_wave == 1, "nobody has proven anything"
+    rollout_rollback(caller=owner.caller, rollout_id=rollout.public_id, reason="stop")
+    tick(6)
+    tick(8)
+    assert state(rollout) == "rolled_back"
+    assert states(rollout)[canary.cid] == "cancelling", "it is served when it is accepted again"
+
+
+def test_a_version_that_is_deprecated_goes_no_further(
+    owner: Person, organization: Organization, agents: list[Agent]
+) -> None:
+    version = version_make(organization)
+    rollout = start(owner, version)
+    tick()
+    (canary,) = agents_of(rollout, agents, 1)
+    canary.update()
+    version_deprecate(caller=owner.caller, version_id=version.public_id, reason="wrong labels")
+    tick(2)
+    row = Rollout.objects.get(pk=rollout.pk)
+    assert (row.state, row.released_wave) == ("halted", 1)
+    assert row.halt_reason == {
+        "gate": "version", "metric": "deprecated", "text": "digits 1.0.0 was deprecated; devices that run it keep it.",
+    }  # fmt: skip
+    tick(4)
+    assert state(rollout) == "halted", "devices keep it: nothing goes back by itself"
+    answer = owner.post(f"/api/v1/rollouts/{rollout.public_id}/resume/", {"reason": "go on"})
+    assert (answer.status_code, answer.json()["code"]) == (409, "rollouts.version_not_releasable")
+    rollout_rollback(caller=owner.caller, rollout_id=rollout.public_id, reason="wrong labels")
+    tick(6)
+    canary.update()
+    canary.report()
+    tick(8)
+    assert state(rollout) == "rolled_back"
+
+
+def test_a_version_that_is_deprecated_before_it_is_planned_goes_back_to_draft(
+    owner: Person, organization: Organization, agents: list[Agent]
+) -> None:
+    version = version_make(organization)
+    rollout = start(owner, version)
+    version_deprecate(caller=owner.caller, version_id=version.public_id, reason="wrong labels")
+    tick()
+    assert state(rollout) == "draft"
+    assert "was deprecated" in RolloutEvent.objects.filter(rollout=rollout).latest("id").text
+
+
+def test_a_restore_goes_before_another_models_install_that_was_not_fetched(
+    operator: Person, organization: Organization, agents: list[Agent]
+) -> None:
+    agent = agents[0]
+    bad = start(operator, version_make(organization, model="bad"), strategy="all_at_once")
+    tick()
+    agent.update()
+    agent.report()
+    other = start(operator, version_make(organization, model="other"), strategy="all_at_once")
+    tick(1)
+    waiting = agent.wait_offered()
+    rollout_rollback(caller=operator.caller, rollout_id=bad.public_id, reason="it harms")
+    tick(2)
+    assert wait_for(lambda: (agent.offered() or 0) > waiting)
+    assert agent.update()["name"] == "bad"
+    agent.report()
+    assert states(bad)[agent.cid] == "rolled_back"
+    assert agent.update()["name"] == "other", "its turn comes again"
+    agent.report()
+    assert states(other)[agent.cid] == "proven"
+
+
+def test_a_completed_rollout_is_not_taken_back_under_the_feet_of_its_successor(
+    operator: Person, organization: Organization, agents: list[Agent]
+) -> None:
+    first = start(operator, version_make(organization, "1.0.0"), strategy="all_at_once")
+    tick()
+    for agent in agents:
+        agent.update()
+        agent.report()
+    tick(2)
+    assert state(first) == "completed"
+    second = start(operator, version_make(organization, "1.1.0"))
+    tick(4)
+    with pytest.raises(RollbackRefusedError, match="is under way on devices of this rollout"):
+        rollout_rollback(caller=operator.caller, rollout_id=first.public_id, reason="stop")
+    assert state(first) == "completed"
+    rollout_cancel(caller=operator.caller, rollout_id=second.public_id, reason="first things first")
+    tick(6)
+    tick(8)
+    assert state(second) == "cancelled"
+    rollout_rollback(caller=operator.caller, rollout_id=first.public_id, reason="stop")
+    tick(10)
+    assert set(states(first).values()) == {"restoring"}
+
+
+def test_progress_sent_before_a_cancel_was_heard_changes_nothing(
+    operator: Person, organization: Organization, agents: list[Agent]
+) -> None:
+    rollout = start(operator, version_make(organization), strategy="all_at_once")
+    tick()
+    agent = agents[0]
+    number = agent.wait_offered()
+    agent.deployment(number)
+    rollout_cancel(caller=operator.caller, rollout_id=rollout.public_id)
+    tick()
+    assert states(rollout)[agent.cid] == "cancelling"
+    assert agent.feedback(number, "proceeding", "none", "installing").status_code == 200
+    assert states(rollout)[agent.cid] == "cancelling"
+    assert agent.feedback(number, "closed", "success", cancel=True).status_code == 200
+    assert states(rollout)[agent.cid] == "cancelled"
+
+
+def test_a_device_that_switches_while_the_rollback_passes_is_not_forgotten(
+    operator: Person, organization: Organization, agents: list[Agent]
+) -> None:
+    """It was away for a day and holds its row, its answer half taken, just when the reconciler comes by."""
+    rollout = start(operator, version_make(organization), strategy="all_at_once")
+    tick()
+    agent = agents[0]
+    number = agent.wait_offered()
+    agent.deployment(number)
+    agent.feedback(number, "proceeding", "none", "installing")
+    said_at = now()
+    assert wait_for(lambda: Device.objects.filter(pk=agent.device.pk, last_seen_at__gte=said_at).exists())
+    Device.objects.update(last_seen_at=now() - timedelta(days=1))
+    rollout_rollback(caller=operator.caller, rollout_id=rollout.public_id, reason="stop")
+    with ThreadPoolExecutor(1) as other, transaction.atomic():
+        assert device_lock(agent.device.pk, organization.pk) is not None
+        other.submit(_tick_and_close, 2).result(30)  # cancels what has not begun
+        other.submit(_tick_and_close, 3).result(30)
+    assert state(rollout) == "rolling_back"
+    tick(4)
+    assert states(rollout)[agent.cid] == "cancelling"
+
+
+def _tick_and_close(after_s: float) -> None:
+    try:
+        tick(after_s)
+    finally:
+        connection.close()

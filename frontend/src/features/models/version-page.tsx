@@ -40,7 +40,7 @@ const DEEDS: Record<Deed, { title: string; deed: string; text: string; reason: "
   "request-approval": { title: "Request approval of", deed: "Request approval", text: "An administrator is asked to approve it. Until then it cannot be rolled out.", reason: "optional" },
   approve: { title: "Approve", deed: "Approve version", text: "Its files become signed targets, and it can be rolled out from then on.", reason: "optional" },
   decline: { title: "Decline", deed: "Decline version", text: "It cannot be rolled out. Approval may be requested again.", reason: "required" },
-  deprecate: { title: "Deprecate", deed: "Deprecate version", text: "No new rollout can choose it. Devices that run it keep it.", reason: "required" },
+  deprecate: { title: "Deprecate", deed: "Deprecate version", text: "No new rollout can choose it, and rollouts under way halt. Devices that run it keep it.", reason: "required" },
 };
 
 function Actions({ version }: { version: ModelVersion }) {

@@ -27,10 +27,17 @@ const toGoBack = (rollout: Rollout) => {
   return proven + claimed;
 };
 
+/** What resuming does depends on what it ends: after a question it takes the place of the verdict. */
+const RESUMING: Partial<Record<Rollout["state"], (rollout: Rollout) => string>> = {
+  paused: () => "The released wave is offered again, and its gates are judged.",
+  needs_decision: ({ released_wave: wave, waves }) => `Wave ${wave} passes on your word, without a verdict of its gates; ${wave < waves.length ? `wave ${wave + 1} is released` : "the rollout completes"}.`,
+  halted: () => "It was halted. Resuming offers the version again; its gates look only at what happens from now on.",
+};
+
 const DEEDS: Record<RolloutAction, Deed> = {
   start: { word: "Start", icon: "run", isDangerous: false, reason: "optional", title: ({ name }) => `Start ${name}?`, text: (rollout) => `${plural(rolloutSums(rollout).total, "device")} in ${plural(rollout.waves.length, "wave")}; the first is offered the version at once.` },
   pause: { word: "Pause", icon: "pause", isDangerous: false, reason: "optional", title: ({ name }) => `Pause ${name}?`, text: () => "Nothing new is offered. Devices that are busy finish what they do." },
-  resume: { word: "Resume", icon: "run", isDangerous: false, reason: "required", title: ({ name }) => `Resume ${name}?`, text: ({ state }) => (state === "halted" ? "It was halted by a gate. Resuming offers the version again, against that evidence." : "The released wave is offered again, and its gates are judged.") },
+  resume: { word: "Resume", icon: "run", isDangerous: false, reason: "required", title: ({ name }) => `Resume ${name}?`, text: (rollout) => RESUMING[rollout.state]?.(rollout) ?? "" },
   halt: { word: "Halt", icon: "halt", isDangerous: true, reason: "required", title: ({ name }) => `Halt ${name}?`, text: () => "Nothing more is offered. Devices that have the version keep it until it is rolled back." },
   rollback: { word: "Roll back", icon: "undo", isDangerous: true, reason: "required", title: (rollout) => `Roll back ${plural(toGoBack(rollout), "device")}?`, text: (rollout) => `${formatCount(toGoBack(rollout))} devices that run ${rollout.version} are asked to go back to what they ran before, and prove it.` },
   cancel: { word: "Cancel", icon: "cancelled", isDangerous: true, reason: "required", title: ({ name }) => `Cancel ${name}?`, text: () => "Devices that have not switched never receive it. Devices that have it keep it." },

@@ -51,6 +51,7 @@ describe("the verdict line", () => {
 
   it("asks a person to decide when there is no verdict", () => {
     expect(verdictOf({ ...running, state: "needs_decision" }, []).head).toBe("Decide: wave 3 has no verdict.");
+    expect(verdictOf({ ...running, state: "needs_decision" }, []).text).toContain("lets the wave pass on your word");
   });
 
   it("does not call claimed devices proven when it completes", () => {

@@ -44,7 +44,7 @@ export function verdictOf(rollout: Rollout, waveGates: readonly GateResult[]): L
       return { kind: rollout.state === "rolled_back" ? "go" : "stop", icon: rollout.state === "rolled_back" ? "rolled-back" : "halt", head, text: `${reason?.text ?? ""} ${back}`.trim() };
     }
     case "needs_decision":
-      return { kind: "hold", icon, head: `Decide: wave ${wave} has no verdict.`, text: `${gatesSentence(waveGates)} Resume to go on waiting, or halt.` };
+      return { kind: "hold", icon, head: `Decide: wave ${wave} has no verdict.`, text: `${gatesSentence(waveGates)} Resuming lets the wave pass on your word; halting keeps it here.` };
     case "paused":
       return { kind: "hold", icon, head: "Paused.", text: `${proven} Nothing new is offered until it is resumed.` };
     case "completed":

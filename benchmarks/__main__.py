@@ -39,14 +39,14 @@ def main() -> int:
         if figure.is_long and not is_full:
             print(f"{figure.name}: left out, it takes long (FULL=1)", file=sys.stderr)
             continue
+        # Whatever happens now, also an end in the middle: an old value must not pass for a new one.
+        entry_put(figure.name, None)
         try:
             entry = {**figure.measure(), "unit": figure.unit, "against": figure.against}
         except NotMeasurableError as error:
-            entry_put(figure.name, None)
             print(f"{figure.name}: left out: {error}", file=sys.stderr)
             status = max(status, int(is_required))
         except Exception:  # noqa: BLE001 - one broken figure does not stop the others
-            entry_put(figure.name, None)
             traceback.print_exc()
             print(f"{figure.name}: failed", file=sys.stderr)
             status = 1

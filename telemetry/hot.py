@@ -22,18 +22,18 @@ POSTGRES_EPOCH_MS: Final = 946_684_800_000
 LOCK_STREAMS: Final = """
 SELECT l.device_id, d.organization_id, d.public_id::text, l.sequence_0, l.sequence_1, l.sequence_2, l.sequence_3
 FROM telemetry_devicelatest l JOIN fleet_device d ON d.id = l.device_id
-WHERE l.device_id = ANY(%s)
+WHERE l.device_id = ANY(%s::bigint[])
 ORDER BY l.device_id
 FOR UPDATE OF l
 """
-"""Parameters: device numbers."""
+"""Parameters: device numbers, as text."""
 
 ADD_STREAMS: Final = """
 INSERT INTO telemetry_devicelatest (device_id, sequence_0, sequence_1, sequence_2, sequence_3)
-SELECT d.id, 0, 0, 0, 0 FROM fleet_device d WHERE d.id = ANY(%s) ORDER BY d.id
+SELECT d.id, 0, 0, 0, 0 FROM fleet_device d WHERE d.id = ANY(%s::bigint[]) ORDER BY d.id
 ON CONFLICT (device_id) DO NOTHING
 """
-"""Parameters: device numbers."""
+"""Parameters: device numbers, as text."""
 
 COPY_HEALTH: Final = (
     f"COPY telemetry_healthsample (device_id, ts, {', '.join(HEALTH_COLUMNS)}) FROM STDIN (FORMAT BINARY)"
@@ -69,5 +69,5 @@ FROM ROWS FROM (
 ) AS u(device_id, s0, s1, s2, s3, health_ms, window_ms, health, win)
 WHERE l.device_id = u.device_id
 """
-"""Parameters: device numbers, the four sequences, times of health and window, both values as JSON arrays; one entry per
-device. Arrays of text would cost the client a regular expression per value."""
+"""Parameters: device numbers, the four sequences, times of health and window, all as PostgreSQL's text for arrays (the
+driver would make a Python call for each number); both values as JSON arrays. One entry per device."""

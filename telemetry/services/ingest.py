@@ -246,13 +246,13 @@ class IngestWriter:
 
     async def _lock(self, cursor: psycopg.AsyncCursor[Any], device_ids: list[int]) -> dict[int, StreamsOfDevice]:
         for attempt in (1, 2):
-            await cursor.execute(hot.LOCK_STREAMS, (device_ids,))
+            await cursor.execute(hot.LOCK_STREAMS, (_array(device_ids),))
             streams = {
                 row[0]: StreamsOfDevice(organization_id=row[1], public_id=row[2], sequences=list(row[3:]))
                 for row in await cursor.fetchall()
             }
             if attempt == 1 and len(streams) < len(device_ids):
-                await cursor.execute(hot.ADD_STREAMS, ([one for one in device_ids if one not in streams],))
+                await cursor.execute(hot.ADD_STREAMS, (_array(one for one in device_ids if one not in streams),))
             else:
                 break
         return streams
@@ -306,15 +306,20 @@ def _advance(sequences: dict[int, list[int]], latest: dict[int, Latest]) -> tupl
     """The parameters of ``ADVANCE_STREAMS``."""
     device_ids = sorted(sequences)
     values = [latest[device_id] for device_id in device_ids]
-    parameters: list[Any] = [
-        device_ids,
-        *([sequences[device_id][stream] for device_id in device_ids] for stream in range(4)),
-        [one.health_ms for one in values],
-        [one.window_ms for one in values],
+    parameters: list[str] = [
+        _array(device_ids),
+        *(_array(sequences[device_id][stream] for device_id in device_ids) for stream in range(4)),
+        _array(one.health_ms for one in values),
+        _array(one.window_ms for one in values),
         _json_array(one.health for one in values),
         _json_array(one.window for one in values),
     ]
     return tuple(parameters)
+
+
+def _array(values: Iterable[int | None]) -> str:
+    """PostgreSQL's text for an array of numbers."""
+    return f"{{{','.join('NULL' if value is None else str(value) for value in values)}}}"
 
 
 def _json_array(values: Iterable[bytes | None]) -> str:

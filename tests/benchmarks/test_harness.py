@@ -94,6 +94,18 @@ def test_figures_are_merged_and_one_that_failed_loses_its_old_entry(
     assert capsys.readouterr().out == "part.fast 3 x\n"
 
 
+def test_a_run_ended_in_the_middle_leaves_no_old_entry(results: Path) -> None:
+    results.write_text(json.dumps({"other.figure": {"value": 1}, "part.endless": {"value": 9}}))
+
+    @harness.number("part.endless", unit="s")
+    def endless() -> float:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        bench.main()
+    assert set(json.loads(results.read_text())) == {"other.figure"}
+
+
 def test_only_selects_by_the_beginning_of_the_name(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("ingest.a", "ingest.b", "fleet.a"):
         harness.number(name, unit="s")(lambda: 1.0)

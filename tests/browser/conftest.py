@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from config.embedded.state import ROOT
 from tests import services
@@ -20,6 +20,9 @@ ARGUMENTS = (
 )
 TIMEOUT_MS = 30_000
 VIEWPORT = {"width": 1440, "height": 900}
+
+# One deadline for whatever is waited for: Playwright's own 5 s are over too soon on a machine that also runs a fleet.
+expect.set_options(timeout=TIMEOUT_MS)
 
 
 def _chromium() -> str | None:

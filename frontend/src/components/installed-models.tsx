@@ -5,9 +5,9 @@ import type { InstalledModel } from "@/lib/api/types";
 export function InstalledModels({ installed }: { installed: readonly InstalledModel[] }) {
   if (installed.length === 0) return <span className="t3">none proven</span>;
   return (
-    <span className="row" style={{ gap: 10 }}>
+    <span className="row" style={{ gap: "2px 10px", flexWrap: "wrap" }}>
       {installed.map((model) => (
-        <span key={model.model} className="row" style={{ gap: 5 }}>
+        <span key={model.model} className="row nowrap" style={{ gap: 5 }}>
           <Icon name={model.evidence === "claimed" ? "claimed" : "proven"} size={14} label={model.evidence === "claimed" ? "claimed" : `proven, ${model.evidence}`} />
           {model.model} {model.version}
         </span>

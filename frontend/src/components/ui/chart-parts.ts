@@ -171,7 +171,8 @@ export function annotations(tokens: ChartTokens, parts: { limits?: readonly Limi
       animation: false,
       itemStyle: { color: hatch(tokens.lineStrong) },
       label: { show: true, color: tokens.text3, fontSize: 11, fontFamily: FONT, position: "top", distance: 2 },
-      data: (parts.gaps ?? []).map((gap) => [{ xAxis: gap.from, name: gap.text }, { xAxis: gap.to }]),
+      // A narrow gap is hatched without words, which would lie on those of the next.
+      data: (parts.gaps ?? []).map((gap) => [{ xAxis: gap.from, name: parts.span === undefined || gap.to - gap.from > (until - from) * 0.12 ? gap.text : "" }, { xAxis: gap.to }]),
     },
   };
 }
@@ -188,13 +189,18 @@ export function mergeMarks(marks: readonly Mark[], from: number, until: number):
   return merged.map(({ mark, count }) => (count === 1 ? { ...mark, text: mark.text.length > 26 ? `${mark.text.slice(0, 25)}\u2026` : mark.text } : { ...mark, text: `${count} changes` }));
 }
 
-/** Stretches longer than three intervals in which nothing came. */
+/** So many intervals on either side say what is usual at a place. */
+const NEIGHBOURS = 5;
+
+const medianOf = (values: readonly number[]) => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0;
+
+/** Stretches longer than three intervals, of those beside them, in which nothing came: a reading every minute may follow readings every second. */
 export function findGaps(times: readonly number[], describe: (milliseconds: number) => string): Gap[] {
   if (times.length < 3) return [];
   const steps = times.slice(1).map((at, index) => at - (times[index] ?? at));
-  const usual = steps.toSorted((a, b) => a - b)[Math.floor(steps.length / 2)] ?? 0;
   return steps.flatMap((step, index) => {
     const from = times[index] ?? 0;
+    const usual = Math.max(medianOf(steps.slice(Math.max(0, index - NEIGHBOURS), index)), medianOf(steps.slice(index + 1, index + 1 + NEIGHBOURS)));
     return usual > 0 && step > 3 * usual ? [{ from, to: from + step, text: describe(step) }] : [];
   });
 }

@@ -9,6 +9,8 @@ export interface Column<T> {
   head: ReactNode;
   cell: (row: T) => ReactNode;
   isNumber?: boolean;
+  /** Words that may stand on two lines where there is little room. */
+  isProse?: boolean;
   /** Left out first where there is little room. */
   priority?: "always" | "medium" | "wide";
   className?: string | undefined;
@@ -25,7 +27,7 @@ interface DataTableProps<T> {
 }
 
 const classOf = (column: Column<unknown>, index: number) =>
-  [column.isNumber === true ? styles.right : "", column.priority === "wide" ? styles.wide : column.priority === "medium" ? styles.medium : "", index === 0 ? styles.fixed : "", column.className ?? ""].join(" ");
+  [column.isNumber === true ? styles.right : "", column.isProse === true ? styles.prose : "", column.priority === "wide" ? styles.wide : column.priority === "medium" ? styles.medium : "", index === 0 ? styles.fixed : "", column.className ?? ""].join(" ");
 
 /** Rows under quiet heads: no zebra, numbers to the right, the first column stays while the rest scrolls inside itself. */
 export function DataTable<T>({ label, columns, rows, rowKey, isSelected, isStale = false }: DataTableProps<T>) {

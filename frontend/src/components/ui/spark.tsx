@@ -6,10 +6,13 @@ interface SparkProps {
   height?: number;
 }
 
+/** Fewer values are a speck, not a course. */
+const FEWEST = 4;
+
 /** A course without axes, from zero to its limit. A gap stays a gap. */
 export function Spark({ values, limit, width = 64, height = 22 }: SparkProps) {
   const known = values.filter((value): value is number => value !== null);
-  if (known.length < 2) return null;
+  if (known.length < FEWEST) return null;
   const top = Math.max(limit ?? 0, ...known) * 1.05 || 1;
   const step = width / Math.max(values.length - 1, 1);
   let path = "";

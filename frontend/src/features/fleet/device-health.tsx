@@ -80,7 +80,7 @@ function Reading({ spec, series, device, from, until, isLast }: ReadingProps) {
           const value = values[nearest(times, at)];
           return [{ name: spec.title, value: typeof value === "number" ? `${formatMeasure(value)}${spec.unit === "" ? "" : `${THIN_SPACE}${spec.unit}`}` : NO_DATA }];
         }),
-        series: [line(tokens, "current", withGaps(times, values, gaps), { hasEndDot: true }), annotations(tokens, { limits: spec.limits ?? [], gaps: gaps.map((gap) => ({ ...gap, text: spec.key === "cpu" ? gap.text : "" })) })],
+        series: [line(tokens, "current", withGaps(times, values, gaps), { hasEndDot: true }), annotations(tokens, { span: [from, until], limits: spec.limits ?? [], gaps: gaps.map((gap) => ({ ...gap, text: spec.key === "cpu" ? gap.text : "" })) })],
       };
     },
     [spec, times, values, gaps, from, until, isLast],

@@ -80,7 +80,7 @@ const DEPLOYMENTS: readonly Column<Deployment>[] = [
   },
   { key: "wave", head: "Wave", cell: (deployment) => <span className="t2">{deployment.wave}</span>, isNumber: true, priority: "medium" },
   { key: "state", head: "State", cell: (deployment) => <Status thing="deployment" state={deployment.state} /> },
-  { key: "evidence", head: "Evidence or reason", cell: (deployment) => <span className="s12">{evidenceText(deployment)}</span>, priority: "medium" },
+  { key: "evidence", head: "Evidence or reason", cell: (deployment) => <span className="s12">{evidenceText(deployment)}</span>, priority: "medium", isProse: true },
   { key: "since", head: "Since", cell: (deployment) => <span className="t2"><Age at={deployment.state_at} /></span>, isNumber: true },
 ];
 

@@ -43,7 +43,7 @@ const COLUMNS: readonly Column<Device>[] = [
   { key: "state", head: "State", cell: (device) => <Status thing="device" state={device.state} />, priority: "wide" },
   { key: "site", head: "Site", cell: (device) => (device.site === null ? <span className="t3">–</span> : <span>{device.site.name} <span className="t3 s12">{device.region?.name}</span></span>), priority: "medium" },
   { key: "hardware", head: "Hardware", cell: (device) => <span className="t2">{device.hardware_profile.name}</span>, priority: "wide" },
-  { key: "models", head: "Runs", cell: (device) => <InstalledModels installed={device.installed} /> },
+  { key: "models", head: "Runs", cell: (device) => <InstalledModels installed={device.installed} />, isProse: true },
   { key: "seen", head: "Last contact", cell: (device) => <span className="t2"><Age at={device.last_seen_at} isLive /></span>, isNumber: true },
   { key: "agent", head: "Agent", cell: (device) => <span className="t2">{device.agent_version || "–"}</span>, isNumber: true, priority: "wide" },
 ];

@@ -105,6 +105,7 @@ export function ApiTokens() {
   ];
   return (
     <Section
+      isBare
       title="API tokens"
       meta="for CI, scripts and integrations"
       end={

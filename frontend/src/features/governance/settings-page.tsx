@@ -26,7 +26,7 @@ const MAY: Record<Role, string> = {
 function People() {
   const query = useQuery(peopleQuery);
   return (
-    <Section title="People" meta="and what each may do">
+    <Section isBare title="People" meta="and what each may do">
       <Loaded query={query} what="The list of people" rows={4}>
         {(people) =>
           people.length === 0 ? (
@@ -56,7 +56,7 @@ function Screen() {
   const [rows, setRows] = useState(density);
   const [areKeysOn, setAreKeysOn] = useState(hasSingleKeys);
   return (
-    <Section title="This screen" meta="kept in this browser">
+    <Section isBare title="This screen" meta="kept in this browser">
       <div className="stack" style={{ maxWidth: 320 }}>
         <Select
           label="Theme"

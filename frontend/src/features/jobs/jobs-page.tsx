@@ -36,6 +36,7 @@ function Progress({ job }: { job: Job }) {
       </span>
     );
   }
+  if (job.state === "done") return <span className="t3">–</span>;
   if (job.state !== "running") return <span className="t3 s12">{job.progress_text}</span>;
   return (
     <span className="row">

@@ -13,9 +13,12 @@ interface FileUploadProps {
   accept: string;
   help: string;
   error?: string | undefined;
-  /** Called with the upload's id when all bytes have arrived, with null when another file is chosen. */
-  onChange: (upload: { id: string; filename: string } | null) => void;
+  /** Called with `sending` when a file is chosen, and with the upload's id when all its bytes have arrived. */
+  onChange: (upload: Upload) => void;
 }
+
+/** What a form knows of a file: none chosen, one on its way, or the id under which it arrived. */
+export type Upload = { id: string } | "sending" | null;
 
 type State = { kind: "empty" } | { kind: "sending" | "paused"; file: File; sent: number } | { kind: "stopped"; file: File; sent: number; problem: ApiError } | { kind: "done"; file: File };
 
@@ -29,7 +32,7 @@ export function FileUpload({ label, accept, help, error, onChange }: FileUploadP
   const choose = (file: File | undefined) => {
     if (file === undefined) return;
     handle.current?.pause();
-    onChange(null);
+    onChange("sending");
     setState({ kind: "sending", file, sent: 0 });
     handle.current = startUpload({
       file,
@@ -37,7 +40,7 @@ export function FileUpload({ label, accept, help, error, onChange }: FileUploadP
       onError: (problem) => setState((old) => (old.kind === "empty" || old.kind === "done" ? old : { kind: "stopped", file, sent: old.sent, problem })),
       onDone: (id) => {
         setState({ kind: "done", file });
-        onChange({ id, filename: file.name });
+        onChange({ id });
       },
     });
   };

@@ -6,7 +6,7 @@ import { type SyntheticEvent, useState } from "react";
 import { Button } from "@/components/ui/button";
 import { PageHead } from "@/components/ui/page";
 import { Section } from "@/components/ui/section";
-import { FileUpload } from "@/features/models/file-upload";
+import { FileUpload, type Upload } from "@/features/models/file-upload";
 import styles from "@/features/models/models.module.css";
 import { useSearchState } from "@/hooks/use-search-state";
 import { useRole } from "@/hooks/use-session";
@@ -21,36 +21,42 @@ import { paths } from "@/lib/path-builder";
 
 const MODEL_NAME = /^[a-z0-9][a-z0-9-]{0,63}$/;
 
+const STILL_SENDING = "Publish again when the file is sent.";
+
 interface Form {
   model: string;
   version: string;
   description: string;
-  upload: string | null;
+  upload: Upload;
   evaluationSet: string | null;
-  evaluationUpload: string | null;
+  evaluationUpload: Upload;
   parent: string | null;
   code: string;
   data: string;
   run: string;
 }
 
+const idOf = (upload: Upload) => (upload === null || upload === "sending" ? null : upload.id);
+
 /** Creates what is new (model, evaluation set), then the version; answers the version. */
 async function publish(form: Form, known: Model | undefined): Promise<ModelVersion> {
   const model = known ?? (await api.post<Model>("models/", { name: form.model, description: "" }));
   let evaluationSet = form.evaluationSet;
-  if (form.evaluationUpload !== null) {
-    const made = await api.post<EvaluationSet>(`models/${model.id}/evaluation-sets/`, { name: `with ${form.version}`, upload: form.evaluationUpload });
+  const examples = idOf(form.evaluationUpload);
+  if (examples !== null) {
+    const made = await api.post<EvaluationSet>(`models/${model.id}/evaluation-sets/`, { name: `with ${form.version}`, upload: examples });
     evaluationSet = made.id;
   }
   const lineage = Object.fromEntries(Object.entries({ code: form.code, data: form.data, run: form.run }).filter(([, value]) => value !== ""));
-  return api.post<ModelVersion>("versions/", { model: form.model, version: form.version, description: form.description, upload: form.upload, evaluation_set: evaluationSet, parent: form.parent, lineage });
+  return api.post<ModelVersion>("versions/", { model: form.model, version: form.version, description: form.description, upload: idOf(form.upload), evaluation_set: evaluationSet, parent: form.parent, lineage });
 }
 
 function problemsOf(form: Form): Partial<Record<keyof Form, string>> {
   return {
     ...(MODEL_NAME.test(form.model) ? {} : { model: "Enter a name of small letters, digits and dashes, such as shelf-gap." }),
     ...(form.version.trim() === "" ? { version: "Enter a version, such as 1.2.0." } : {}),
-    ...(form.upload === null ? { upload: "Choose the model's file and wait until it is sent." } : {}),
+    ...(form.upload === null ? { upload: "Choose the model's file." } : form.upload === "sending" ? { upload: STILL_SENDING } : {}),
+    ...(form.evaluationUpload === "sending" ? { evaluationUpload: STILL_SENDING } : {}),
   };
 }
 
@@ -92,7 +98,7 @@ export function PublishPage() {
               <Autocomplete label="Model" description={known === undefined && form.model !== "" ? "a new model" : "an existing one, or a new name"} data={models.map((model) => model.name)} value={form.model} onChange={(model) => change({ model, evaluationSet: null, parent: null })} error={local.model ?? remote["model"] ?? remote["name"]} />
               <TextInput label="Version" description={known?.latest_version == null ? "such as 1.0.0" : `newest is ${known.latest_version.version}`} value={form.version} onChange={(event) => change({ version: event.currentTarget.value })} error={local.version ?? remote["version"]} />
             </div>
-            <FileUpload label="Model file" accept=".onnx" help="ONNX" error={local.upload ?? remote["upload"]} onChange={(upload) => change({ upload: upload?.id ?? null })} />
+            <FileUpload label="Model file" accept=".onnx" help="ONNX" error={local.upload ?? remote["upload"]} onChange={(upload) => change({ upload })} />
             <Textarea label="What changed (optional)" autosize minRows={2} value={form.description} onChange={(event) => change({ description: event.currentTarget.value })} error={remote["description"]} />
           </div>
         </Section>
@@ -109,7 +115,7 @@ export function PublishPage() {
               onChange={(evaluationSet) => change({ evaluationSet })}
               error={remote["evaluation_set"]}
             />
-            <FileUpload label="Or a new evaluation set" accept=".npz" help="NPZ with x and y" onChange={(upload) => change({ evaluationUpload: upload?.id ?? null })} />
+            <FileUpload label="Or a new evaluation set" accept=".npz" help="NPZ with x and y" error={local.evaluationUpload} onChange={(evaluationUpload) => change({ evaluationUpload })} />
           </div>
         </Section>
         <Section title="Lineage" meta="where it comes from">

@@ -2,7 +2,7 @@ import { AppLink } from "@/components/ui/app-link";
 import { Icon } from "@/components/ui/icon";
 import styles from "@/features/overview/overview.module.css";
 import type { AreaHealth, HourState, Overview } from "@/lib/api/types";
-import { formatCount, formatRatio, formatShare, THIN_SPACE } from "@/lib/format/number";
+import { formatCount, formatMeasure, formatRatio, formatShare, NO_DATA, THIN_SPACE } from "@/lib/format/number";
 import { paths } from "@/lib/path-builder";
 
 const HOUR_WORDS: Record<HourState, string> = { ok: "well", warning: "with warnings", critical: "critical", no_data: "without data" };
@@ -29,9 +29,9 @@ function Cells({ area }: { area: AreaHealth }) {
     <>
       <td>{formatCount(area.total)}</td>
       <td className={isDown ? "crit" : undefined}>{formatCount(area.offline)}</td>
-      <td className={`${isDown ? "crit" : ""} ${styles.optional ?? ""}`}>{formatShare(area.online, area.total)}</td>
+      <td className={`${isDown ? "crit" : ""} ${styles.optional ?? ""} ${styles.share ?? ""}`}>{formatShare(area.online, area.total)}</td>
       <td className={area.error_ratio === null ? "t3" : undefined}>{formatRatio(area.error_ratio)}</td>
-      <td className={area.latency_ms_p95 === null ? "t3" : undefined}>{area.latency_ms_p95 === null ? "no data" : `${area.latency_ms_p95.toFixed(area.latency_ms_p95 < 10 ? 1 : 0)}${THIN_SPACE}ms`}</td>
+      <td className={area.latency_ms_p95 === null ? "t3" : undefined}>{area.latency_ms_p95 === null ? NO_DATA : `${formatMeasure(area.latency_ms_p95)}${THIN_SPACE}ms`}</td>
       <td className={styles.optional}>
         <Hours hours={area.hours} />
       </td>
@@ -48,7 +48,7 @@ export function RegionsTable({ regions }: { regions: Overview["regions"] }) {
           <th scope="col">Region and site</th>
           <th scope="col">Devices</th>
           <th scope="col">Offline</th>
-          <th scope="col" className={styles.optional}>
+          <th scope="col" className={`${styles.optional ?? ""} ${styles.share ?? ""}`}>
             Online
           </th>
           <th scope="col">Errors</th>

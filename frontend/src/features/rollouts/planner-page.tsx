@@ -197,7 +197,7 @@ function Planner({ defaults }: PlannerProps) {
         <div id="plan-review">
           <Section title="Review">
             <p className="t2" style={{ marginBottom: 10 }}>
-              {chosen === undefined ? "Nothing is chosen yet." : `${chosen.model.name} ${chosen.version}, ${draft.strategy === "canary" ? `canary ${draft.canaryPercent} % then ${draft.waves} %` : "all at once"}, ${draft.gates.length} gates, ${draft.isRollback ? "rolls back by itself" : "halts and waits for a person"}. The plan at the right is what starting makes.`}
+              {chosen === undefined ? "Nothing is chosen yet." : `${chosen.model.name} ${chosen.version}, ${draft.strategy === "canary" ? `canary ${draft.canaryPercent} % then ${draft.waves} %` : "all at once"}, ${draft.gates.length} gates, ${draft.isRollback ? "rolls back by itself" : "halts and waits for a person"}. The preview shows what starting makes.`}
             </p>
             {create.error !== null && (
               <p className="crit" role="alert" style={{ marginBottom: 10 }}>

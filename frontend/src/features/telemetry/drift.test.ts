@@ -31,6 +31,13 @@ describe("gaps", () => {
     expect(findGaps([0, 1], String)).toEqual([]);
   });
 
+  it("are judged by the pace beside them: readings that come faster later leave no gap before", () => {
+    const minutes = [0, 60, 120, 180, 240, 300];
+    const seconds = Array.from({ length: 40 }, (_, index) => 301 + index);
+    expect(findGaps([...minutes, ...seconds], String)).toEqual([]);
+    expect(findGaps([...minutes, ...seconds, 400, 401, 402], String)).toEqual([{ from: 340, to: 400, text: "60" }]);
+  });
+
   it("are not drawn across", () => {
     const gaps = findGaps(times, String);
     expect(withGaps(times, [1, 1, 1, 1, 1, 1], gaps).find(([, value]) => value === null)).toEqual([6.5, null]);

@@ -76,7 +76,7 @@ export function TourPanel() {
   const newest = tour.data?.steps.findLastIndex((step) => step.state === "done") ?? -1;
   if (!isOpen) {
     return (
-      <div className={styles.open}>
+      <div className={styles.open} data-tour>
         <Button icon="tour" onClick={() => toggle(true)}>
           Tour {total > 0 && `${done} of ${total}`}
         </Button>

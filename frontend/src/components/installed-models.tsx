@@ -6,7 +6,7 @@ export function InstalledModels({ installed }: { installed: readonly InstalledMo
   if (installed.length === 0) return <span className="t3">none proven</span>;
   return (
     <span className="row" style={{ gap: "2px 10px", flexWrap: "wrap" }}>
-      {installed.map((model) => (
+      {installed.toSorted((a, b) => a.model.localeCompare(b.model)).map((model) => (
         <span key={model.model} className="row nowrap" style={{ gap: 5 }}>
           <Icon name={model.evidence === "claimed" ? "claimed" : "proven"} size={14} label={model.evidence === "claimed" ? "claimed" : `proven, ${model.evidence}`} />
           {model.model} {model.version}

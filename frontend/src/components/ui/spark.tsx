@@ -6,15 +6,16 @@ interface SparkProps {
   height?: number;
 }
 
-/** Fewer values are a speck, not a course. */
-const FEWEST = 4;
+/** What is narrower, in px, is a speck and not a course. */
+const LEAST_WIDTH = 8;
 
 /** A course without axes, from zero to its limit. A gap stays a gap. */
 export function Spark({ values, limit, width = 64, height = 22 }: SparkProps) {
   const known = values.filter((value): value is number => value !== null);
-  if (known.length < FEWEST) return null;
-  const top = Math.max(limit ?? 0, ...known) * 1.05 || 1;
   const step = width / Math.max(values.length - 1, 1);
+  const isKnown = (value: number | null) => value !== null;
+  if ((values.findLastIndex(isKnown) - values.findIndex(isKnown)) * step < LEAST_WIDTH) return null;
+  const top = Math.max(limit ?? 0, ...known) * 1.05 || 1;
   let path = "";
   let isDrawing = false;
   values.forEach((value, index) => {

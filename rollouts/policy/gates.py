@@ -103,10 +103,12 @@ class _Comparison:
 def _comparisons(arms: _Arms, minimum: int) -> list[_Comparison]:
     """The comparisons there can be, best first; only the full one where it is possible."""
     full = _change_of(arms, MINIMUM_WINDOWS)
-    if len(full.treated) >= minimum:
+    # A control that is there and has no past is not passed over for the devices' own past alone.
+    if len(full.treated) >= minimum and (full.control or len(arms.control) < TWO):
         return [full]
     found = []
-    past = f"{len(full.treated)} of {len(arms.treated)} have a past of {MINIMUM_WINDOWS} windows"
+    pasts = sum(_has_history(device, MINIMUM_WINDOWS) for device in (*arms.treated, *arms.control))
+    past = f"{pasts} of {len(arms.treated) + len(arms.control)} devices have a past of {MINIMUM_WINDOWS} windows"
     if len(arms.treated) >= minimum and len(arms.control) >= TWO:
         peers = _peers(arms)
         if len(peers.treated) >= minimum:
@@ -114,7 +116,8 @@ def _comparisons(arms: _Arms, minimum: int) -> list[_Comparison]:
             found.append(_Comparison(arms.control_kind, peers.treated, peers.control, text, is_level=True))
     short = _change_of(arms, SHORT_HISTORY)
     if len(short.treated) >= minimum:
-        found.append(replace(short, text=f"{short.text[:-1]}, as far as it goes: {past}.", is_full=False))
+        text = f"{short.text.removesuffix('.')}, as far as it goes: {past}."
+        found.append(replace(short, text=text, is_full=False))
     return found
 
 

@@ -100,7 +100,7 @@ def test_devices_without_a_past_are_compared_side_by_side_with_the_control(facto
     treated = [young(n, 10, factor) for n in range(6)]
     judged = judge(SLOW, treated, [young(n, 10, 1.0) for n in range(100, 108)])
     assert (judged.control, judged.verdict, judged.control_count) == ("matched", verdict, 8)
-    assert "side by side with 8 control devices: 0 of 6 have a past of 6 windows" in judged.text
+    assert "side by side with 8 control devices: 0 of 14 devices have a past of 6 windows" in judged.text
 
 
 def test_side_by_side_means_with_devices_of_the_same_kind() -> None:
@@ -133,13 +133,21 @@ def test_where_side_by_side_tells_nothing_the_short_past_of_each_device_decides(
     assert "each with its own past, as far as it goes" in judged.text
     alone = judge(SLOW, treated)
     assert (alone.control, alone.verdict) == ("own_history", verdict)
-    assert "own past alone, as far as it goes: 0 of 6 have a past of 6 windows" in alone.text
+    assert "own past alone, as far as it goes: 0 of 6 devices have a past of 6 windows" in alone.text
 
 
 def test_a_full_past_is_preferred_and_said() -> None:
     judged = judge(SLOW, [*spread(10, 1.0), young(20, 10, 3.0)], spread(10, 1.0))
     assert (judged.verdict, judged.treated_count) == (Verdict.PASS, 6)
     assert judged.text.endswith("Compared with 6 control devices, each with its own past.")
+
+
+def test_a_control_without_a_past_is_not_passed_over_for_the_devices_own_past() -> None:
+    """Those that switched late have a past; the control, counted from the middle of the switches, has none."""
+    treated = [*spread(10, 1.0, 3), *(young(10 + n, 10, 1.0) for n in range(3))]
+    judged = judge(SLOW, treated, [young(100 + n, 10, 1.0) for n in range(8)])
+    assert "3 of 14 devices have a past" in judged.text
+    assert (judged.treated_count, judged.control_count) == (6, 8)
 
 
 def test_with_nothing_to_compare_with_the_ceiling_decides_or_the_gate_holds() -> None:

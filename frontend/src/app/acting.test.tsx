@@ -4,7 +4,7 @@ import { describe, expect, it } from "vitest";
 
 import { renderApp } from "@/testing/render-app";
 import { mockId } from "@/testing/mock-api/random";
-import { IDS } from "@/testing/mock-api/world";
+import { IDS } from "@/testing/mock-api/makers";
 
 const title = (name: string | RegExp) => screen.findByRole("heading", { level: 1, name });
 

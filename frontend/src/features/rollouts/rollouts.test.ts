@@ -8,7 +8,8 @@ import { gateUnit, isDifference } from "@/features/rollouts/gate-values";
 import { selectorText } from "@/features/rollouts/selector-text";
 import { verdictOf } from "@/features/rollouts/verdict-line";
 import { rolloutSums, versionStep } from "@/lib/rollout-sums";
-import { buildWorld, IDS, POLICY } from "@/testing/mock-api/world";
+import { IDS, POLICY } from "@/testing/mock-api/makers";
+import { buildWorld } from "@/testing/mock-api/world";
 
 const world = buildWorld(Date.parse("2026-11-20T14:32:00Z"));
 const running = world.rollouts.find((rollout) => rollout.id === IDS.running);

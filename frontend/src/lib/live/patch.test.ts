@@ -8,7 +8,8 @@ import { rolloutEventsQuery, rolloutGatesQuery, rolloutQuery, rolloutsQuery } fr
 import type { Series } from "@/lib/api/types";
 import { LivePatcher, REFETCH_EVERY_MS } from "@/lib/live/patch";
 import { MockServer } from "@/testing/mock-api/server";
-import { countAll, IDS, type World } from "@/testing/mock-api/world";
+import { countAll, IDS } from "@/testing/mock-api/makers";
+import type { World } from "@/testing/mock-api/world";
 
 const NOW = Date.parse("2026-11-20T14:32:00Z");
 

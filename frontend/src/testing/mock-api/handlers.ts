@@ -2,7 +2,8 @@
 import type { DeviceState, ErrorBody, ModelVersion, Page, Rollout, RolloutDraft, RolloutPreview, RolloutState } from "@/lib/api/types";
 import { deviceSeries, drift, driftCell, facets, filterDevices, overview, summary, why } from "@/testing/mock-api/insights";
 import { mockId } from "@/testing/mock-api/random";
-import { IDS, POLICY, type World } from "@/testing/mock-api/world";
+import { IDS, POLICY } from "@/testing/mock-api/makers";
+import type { World } from "@/testing/mock-api/world";
 
 export interface MockRequest {
   method: string;

@@ -1,7 +1,8 @@
 /** What the server derives from the fleet: summary, facets, overview, drift, series. */
 import type { AreaHealth, Device, DeviceFacets, DeviceSummary, Drift, DriftCell, DriftCellDetail, HourState, Overview, Series, Tally, Why } from "@/lib/api/types";
 import { seeded } from "@/testing/mock-api/random";
-import { IDS, type World } from "@/testing/mock-api/world";
+import { IDS } from "@/testing/mock-api/makers";
+import type { World } from "@/testing/mock-api/world";
 
 const MINUTE = 60_000;
 

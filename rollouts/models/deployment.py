@@ -37,7 +37,7 @@ class Deployment(models.Model):
     makes deployments, and neither devices, variants nor rollouts are ever deleted.
     """
 
-    # The unique constraint below starts with it, so it needs no index of its own.
+    # The first index below starts with it, so it needs none of its own.
     rollout = models.ForeignKey(
         Rollout, on_delete=models.CASCADE, related_name="deployments", db_index=False, db_constraint=False
     )
@@ -75,10 +75,10 @@ class Deployment(models.Model):
 
     class Meta:
         constraints: ClassVar = [
-            models.UniqueConstraint(fields=["rollout", "device"], name="deployment_once"),
+            # The device first: its deployments are looked up at every poll that is not answered from memory.
+            models.UniqueConstraint(fields=["device", "rollout"], name="deployment_once_per_device"),
         ]
         indexes: ClassVar = [
-            models.Index(fields=["device", "-id"], name="deployment_of_device"),
             # Counts per wave and state, and the reconciler's batches.
             models.Index(fields=["rollout", "state", "wave"], name="deployment_counts"),
             # What a clock may move on: few rows at a time, and planning a million devices costs it nothing.

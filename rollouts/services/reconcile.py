@@ -40,7 +40,7 @@ _TAKE_UP: Final = """
 UPDATE rollouts_rollout SET looked_at = %(at)s WHERE id IN (
     SELECT id FROM rollouts_rollout WHERE state = ANY(%(active)s)
     ORDER BY looked_at NULLS FIRST, id LIMIT %(limit)s FOR NO KEY UPDATE SKIP LOCKED
-) RETURNING id
+) RETURNING state = 'planning', id
 """
 _FACTS: Final = """
 SELECT d.state, count(*),
@@ -55,6 +55,8 @@ GROUP BY d.state
 def rollouts_reconcile(*, now: datetime | None = None) -> int:
     """One pass: active rollouts, those looked at longest ago first, then what time does to deployments.
 
+    Of those it takes up, rollouts to be planned come last: a million devices take seconds the others need not wait.
+
     A rollout that fails is logged and does not stop the rest.
 
     Returns:
@@ -63,7 +65,7 @@ def rollouts_reconcile(*, now: datetime | None = None) -> int:
     at = now or clock_now()
     with connection.cursor() as cursor:
         cursor.execute(_TAKE_UP, {"at": at, "active": sorted(ROLLOUT_ACTIVE), "limit": _ROLLOUTS_MAX})
-        numbers = sorted(number for (number,) in cursor.fetchall())
+        numbers = [number for _, number in sorted(cursor.fetchall())]
     for number in numbers:
         try:
             rollout_reconcile(rollout_id=number, now=at)

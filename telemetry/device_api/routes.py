@@ -1,7 +1,6 @@
 """Ingest: ``POST /{tenant}/agent/v1/{cid}/telemetry``.
 
-A raw ASGI application: what devices send most is spared what routing and request objects would cost (a third of the
-processor's time per batch).
+A raw ASGI application: what devices send most is spared the cost of routing and request objects.
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ from rollouts.models import Deployment, Rollout, RolloutState, Strategy, Wave
 from rollouts.policy.assignment import assign
 from rollouts.policy.strategies import waves_of
 from rollouts.policy.types import Policy, policy_from, selector_from, to_json
+from rollouts.services import reconcile
 from rollouts.services.planner import plan_preview, rollout_plan
 from tests.factories.fleets import (
     device_make,
@@ -82,6 +83,22 @@ def test_planning_locks_no_device_so_that_they_are_served_meanwhile(organization
     assert locked_count() == 0
     Device.objects.select_for_update().first()
     assert locked_count() == 1
+
+
+def test_in_a_pass_of_the_reconciler_nothing_waits_for_a_plan(
+    organization: Organization, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    version = version_make(organization)
+    planning = rollout_make(version)
+    running = rollout_make(version, state=RolloutState.RUNNING)
+    order: list[int] = []
+
+    def look_at(*, rollout_id: int, **_: object) -> None:
+        order.append(rollout_id)
+
+    monkeypatch.setattr(reconcile, "rollout_reconcile", look_at)
+    reconcile.rollouts_reconcile(now=now())
+    assert order == [running.pk, planning.pk]
 
 
 def test_large_strata_are_planned_by_bucket_alone(organization: Organization) -> None:

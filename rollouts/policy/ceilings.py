@@ -10,7 +10,7 @@ from rollouts.models import Verdict
 from rollouts.policy.metrics import METRICS, DeviceWindows, Judgement, ShadowWindow, format_interval, format_value
 from rollouts.policy.statistics import DISPLAY_ALPHA, betting_evidence, betting_lower_bound, sample_of
 from rollouts.policy.types import GateSpec
-from rollouts.policy.verdicts import HARM_LOG, Difference, cannot, decide, floor_of, hold
+from rollouts.policy.verdicts import HARM_LOG, Difference, cannot, decide, floor_of, hold, more_devices
 
 
 def judge_disagreement(spec: GateSpec, *, windows: Sequence[ShadowWindow], wave_device_count: int) -> Judgement:
@@ -55,7 +55,7 @@ def judge_disagreement(spec: GateSpec, *, windows: Sequence[ShadowWindow], wave_
             counts=(len(devices), 0),
             needed=minimum,
             present=len(devices),
-            text=f"{minimum - len(devices)} more devices are needed: {len(devices)} of {minimum} compare versions.",
+            text=f"{more_devices(minimum - len(devices))}: {len(devices)} of {minimum} compare versions.",
         )
     level = sample_of([d.after or 0.0 for d in devices], len(windows), variance_floor=floor_of(devices, info, ceiling))
     difference = Difference(level.mean, level.variance_of_mean, max(1, level.count - 1), level.observations)
@@ -81,9 +81,10 @@ def judge_disagreement(spec: GateSpec, *, windows: Sequence[ShadowWindow], wave_
         low = betting_lower_bound(ratios, DISPLAY_ALPHA / 2, at_least=ceiling)
         estimate, high = judged.estimate, judged.high
         judged = replace(judged, low=low)
+        shown = format_interval(estimate, low, high, "ratio", of=" of inputs")
         text = (
-            f"The new version disagrees with the previous one on {format_interval(estimate, low, high, 'ratio')} "
-            f"of inputs, beyond the ceiling of {format_value(ceiling, 'ratio')} "
+            f"The new version disagrees with the previous one on {shown}, "
+            f"beyond the ceiling of {format_value(ceiling, 'ratio')} "
             f"({samples:,} comparisons on {len(devices)} devices)."
         )
         return _with(judged, Verdict.HARM, text)

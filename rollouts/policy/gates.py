@@ -19,7 +19,7 @@ from rollouts.models import Verdict
 from rollouts.policy.metrics import METRICS, Control, DeviceWindows, Judgement, MetricInfo
 from rollouts.policy.statistics import Sample, sample_of
 from rollouts.policy.types import GateSpec
-from rollouts.policy.verdicts import TWO, Difference, cannot, decide, floor_of, hold
+from rollouts.policy.verdicts import TWO, Difference, cannot, decide, floor_of, hold, more_devices
 
 MINIMUM_WINDOWS: Final = 6  # of a device, before and after its switch (ml-methods 10)
 SHORT_HISTORY: Final = 2  # windows before its switch below which a device has no past at all
@@ -147,8 +147,8 @@ def _too_few(spec: GateSpec, arms: _Arms, minimum: int) -> Judgement:
     present = len(arms.treated)
     if present < minimum:
         text = (
-            f"{minimum - present} more devices are needed: {present} of {minimum} have {MINIMUM_WINDOWS} windows since "
-            "their switch."
+            f"{more_devices(minimum - present)}: {present} of {minimum} have {MINIMUM_WINDOWS} windows since their "
+            "switch."
         )
     else:
         present = sum(_has_history(device, SHORT_HISTORY) for device in arms.treated)

@@ -125,8 +125,8 @@ def format_value(value: float, unit: str, *, signed: bool = False, decimals: int
     return f"{value + 0.0:{sign}.3g} {unit}"
 
 
-def format_interval(estimate: float, low: float, high: float, unit: str, *, signed: bool = False) -> str:
-    """An estimate with its 95 % interval.
+def format_interval(estimate: float, low: float, high: float, unit: str, *, signed: bool = False, of: str = "") -> str:
+    """An estimate (``of`` what) with its 95 % interval.
 
     A narrow one has more decimals, and percentages round outwards: no interval is printed as if it had no width.
     """
@@ -139,7 +139,7 @@ def format_interval(estimate: float, low: float, high: float, unit: str, *, sign
     shown, bottom, top = (
         format_value(value, unit, signed=signed, decimals=decimals) for value in (estimate, low, high)
     )
-    return f"{shown}, 95 % interval [{bottom}, {top}]"
+    return f"{shown}{of}, 95 % interval [{bottom}, {top}]"
 
 
 def not_applicable(spec: GateSpec, why: str) -> Judgement:

@@ -88,7 +88,8 @@ def decide(
         # How many times the data it takes for the interval to end at the bound, at this estimate.
         gap = tested - difference.value
         missing = math.ceil(treated_count * ((half / gap) ** 2 - 1)) if gap > 0 else 0
-        more = f"about {missing} more devices, or as much longer, would tell" if missing else "more data is needed"
+        few = "1 more device" if missing == 1 else f"{missing:,} more devices"
+        more = f"about {few}, or as much longer, would tell" if missing else "more data is needed"
         verdict = Verdict.MISSING_DEVICES if missing else Verdict.NOT_ENOUGH_DATA
         needed = treated_count + missing if missing else None
         text = f"{capital(info.title)}: {interval} still includes the {limit}; {more}."
@@ -151,6 +152,11 @@ def hold(
         present=present,
         needed_unit="devices" if verdict == Verdict.MISSING_DEVICES else "rows",
     )
+
+
+def more_devices(count: int) -> str:
+    """``3 more devices are needed``."""
+    return "1 more device is needed" if count == 1 else f"{count:,} more devices are needed"
 
 
 def capital(text: str) -> str:

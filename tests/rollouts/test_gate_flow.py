@@ -161,6 +161,7 @@ def test_a_version_that_confuses_a_class_is_halted_and_taken_back(story: Story) 
     reason = story.rollout.halt_reason
     assert reason is not None
     assert (reason["gate"], reason["metric"]) == ("disagreement", "disagreement")
+    assert " % of inputs, 95 % interval [" in reason["text"]
     assert "beyond the ceiling of 4.0 %" in reason["text"]
     assert story.gates()["disagreement"].verdict == "harm"
     story.tick()

@@ -176,6 +176,7 @@ def test_nothing_that_opens_over_a_screen_breaks_a_rule_of_accessibility(page: P
         found += _violations(page, f"{name}: dialog")
         page.keyboard.press("Escape")
         expect(page.get_by_role("dialog")).to_have_count(0)
+        expect(page.get_by_role("button", name="More actions")).to_be_focused()
     page.keyboard.press("Control+k")
     expect(page.get_by_role("dialog")).to_be_visible()
     found += _violations(page, "palette")

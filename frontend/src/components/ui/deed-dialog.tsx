@@ -2,6 +2,7 @@ import { Modal, Textarea, TextInput } from "@mantine/core";
 import { type ReactNode, useState } from "react";
 
 import { Button } from "@/components/ui/button";
+import { useFocusReturn } from "@/hooks/use-focus-return";
 import { ApiError } from "@/lib/api/client";
 
 /** Above so many devices the number is typed before the deed is done. */
@@ -25,6 +26,7 @@ interface DeedDialogProps {
 
 /** A dialog named by its deed: counts, what happens next, the reason where policy asks. */
 export function DeedDialog({ title, children, deed, isDangerous = false, reason = "optional", deviceCount = 0, onClose, onConfirm }: DeedDialogProps) {
+  useFocusReturn();
   const [text, setText] = useState("");
   const [typed, setTyped] = useState("");
   const [problem, setProblem] = useState<Error | null>(null);

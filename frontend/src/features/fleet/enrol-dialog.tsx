@@ -4,6 +4,7 @@ import { type SyntheticEvent, useState } from "react";
 
 import { Button } from "@/components/ui/button";
 import { CopyLine } from "@/components/ui/copy-line";
+import { useFocusReturn } from "@/hooks/use-focus-return";
 import { useNow } from "@/hooks/use-now";
 import { api, ApiError } from "@/lib/api/client";
 import { keys } from "@/lib/api/keys";
@@ -32,6 +33,7 @@ export function readLabels(text: string): Record<string, string> | null {
 
 /** Makes an enrolment token and shows, once, the line to paste. */
 export function EnrolDialog({ onClose }: { onClose: () => void }) {
+  useFocusReturn();
   const client = useQueryClient();
   const now = useNow();
   const sites = useQuery(sitesQuery);

@@ -11,6 +11,7 @@ import { Empty } from "@/components/ui/empty";
 import { Loaded } from "@/components/ui/loading";
 import { Section } from "@/components/ui/section";
 import { Status } from "@/components/ui/status";
+import { useFocusReturn } from "@/hooks/use-focus-return";
 import { useRole } from "@/hooks/use-session";
 import { api, ApiError } from "@/lib/api/client";
 import { createDenial, tokenRevokeDenial } from "@/lib/api/capabilities";
@@ -32,6 +33,7 @@ const LIFETIMES = [
 ];
 
 function MakeToken({ onClose }: { onClose: () => void }) {
+  useFocusReturn();
   const client = useQueryClient();
   const [name, setName] = useState("");
   const [role, setRole] = useState<Role>("viewer");

@@ -8,6 +8,8 @@ import pkgutil
 import sys
 import traceback
 
+import psutil
+
 import benchmarks
 from benchmarks.harness import FIGURES, NotMeasurableError
 from benchmarks.results import RESULTS, entry_put
@@ -41,8 +43,10 @@ def main() -> int:
             continue
         # Whatever happens now, also an end in the middle: an old value must not pass for a new one.
         entry_put(figure.name, None)
+        # What others do on the machine slows a chain of processes more than a single one.
+        busy_ratio = psutil.cpu_percent(interval=1) / 100
         try:
-            entry = {**figure.measure(), "unit": figure.unit, "against": figure.against}
+            entry = {**figure.measure(), "unit": figure.unit, "against": figure.against, "busy_ratio": busy_ratio}
         except NotMeasurableError as error:
             print(f"{figure.name}: left out: {error}", file=sys.stderr)
             status = max(status, int(is_required))

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import platform
 import sys
-from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+import psutil
 
 mpl.use("Agg")
 
@@ -23,18 +23,9 @@ PLOT = ROOT / "docs" / "images" / "benchmarks.svg"
 EXPLANATION = (
     "Each ratio compares two things measured in turn in one go: the median of at least five interleaved pairs. More "
     "than 1 means the product is faster. `at least` marks figures where the load generator, not the product, may have "
-    "been the limit. Run them yourself with `make bench ONLY=<prefix>`."
+    "been the limit. `busy` is how much of the processors other work took just before: the more, the lower the figures "
+    "whose product side is a chain of processes. Run them yourself with `make bench ONLY=<prefix>`."
 )
-
-
-def _processor() -> str:
-    """The processor's name, on Linux from the kernel."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.machine()
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
 
 
 def _plot(ratios: dict[str, dict[str, Any]]) -> None:
@@ -56,7 +47,9 @@ def _plot(ratios: dict[str, dict[str, Any]]) -> None:
 
 def _row(name: str, entry: dict[str, Any]) -> str:
     sign = "at least " if entry.get("generator_bound") else ""
-    return f"| `{name}` | {sign}{entry['value']:g} {entry['unit']} | {entry['against'] or '-'} | {entry['runs']} |"
+    value = f"{sign}{entry['value']:g} {entry['unit']}"
+    busy = f"{entry['busy_ratio']:.0%}" if "busy_ratio" in entry else "-"
+    return f"| `{name}` | {value} | {entry['against'] or '-'} | {entry['runs']} | {busy} |"
 
 
 def main() -> int:
@@ -66,7 +59,8 @@ def main() -> int:
         sys.stderr.write("nothing was measured yet; run `make bench`\n")
         return 1
     ratios = {name: entry for name, entry in entries.items() if entry["unit"] == "x"}
-    machine = f"{platform.system()} {platform.machine()}, {os.cpu_count()} logical cores ({_processor()})"
+    memory_gib = round(psutil.virtual_memory().total / 2**30)
+    machine = f"{platform.system()} {platform.machine()}, {os.cpu_count()} logical cores, {memory_gib} GiB of memory"
     lines = [
         "# Benchmarks",
         "",
@@ -74,8 +68,8 @@ def main() -> int:
         "",
         EXPLANATION,
         "",
-        "| figure | value | against | runs |",
-        "|---|---|---|---|",
+        "| figure | value | against | runs | busy |",
+        "|---|---|---|---|---|",
         *(_row(name, entry) for name, entry in sorted(entries.items())),
         "",
     ]

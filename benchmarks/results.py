@@ -1,4 +1,7 @@
-"""``.flotilla/bench.json``: ``{name: {value, unit, runs, against}}``, merged figure by figure."""
+"""``.flotilla/bench.json``: ``{name: {value, unit, runs, against, busy_ratio}}``, merged figure by figure.
+
+``busy_ratio`` is how busy the processors were with other work just before.
+"""
 
 from __future__ import annotations
 

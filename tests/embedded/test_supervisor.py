@@ -15,7 +15,7 @@ import pytest
 from config.embedded.postgres import Cluster
 from config.embedded.processes import free_port
 from tests.embedded.installation import RunningInstallation, eventually
-from tests.soak.plugin import Soak
+from tests.soak.plugin import Soak, is_long_run
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -82,6 +82,7 @@ def test_a_killed_database_comes_back_and_the_others_stay(ready: RunningInstalla
 
 
 @pytest.mark.soak("supervisor_kills")
+@pytest.mark.timeout(14_400 if is_long_run() else 180)  # one killed often waits up to half a minute for its restart
 def test_whatever_is_killed_in_whatever_order_comes_back(ready: RunningInstallation, soak: Soak) -> None:
     names = ["postgres", "web", "stubborn", "story"]
     for _ in range(4 * soak.scale):

@@ -20,7 +20,7 @@ from rollouts import selectors
 from rollouts.api import serializers
 from rollouts.models import Deployment, Rollout
 from rollouts.policy.metrics import METRICS
-from rollouts.policy.types import Policy, to_json
+from rollouts.policy.types import to_json
 from rollouts.services import rollouts as services
 
 
@@ -97,7 +97,7 @@ class RolloutViewSet(OrganizationViewSet[Rollout]):
             {"metric": name, "title": info.title, "unit": info.unit, "level_unit": info.level_unit}
             for name, info in METRICS.items()
         ]
-        return Response({"policy": to_json(Policy()), "metrics": metrics})
+        return Response({"policy": to_json(services.policy_asked({})), "metrics": metrics})
 
     @extend_schema(request=None, responses=serializers.RolloutSerializer)
     @action(detail=True, methods=["POST"])

@@ -10,7 +10,7 @@ from itertools import pairwise
 from typing import Annotated, Any, Final, Literal, TypeVar
 
 import msgspec
-from msgspec import Meta
+from msgspec import Meta, structs
 
 from flotilla_protocol import codec
 from flotilla_protocol.errors import InvalidMessageError
@@ -21,7 +21,8 @@ T = TypeVar("T")
 _Name = Annotated[str, Meta(min_length=1, max_length=256)]
 _Names = Annotated[tuple[_Name, ...], Meta(max_length=200)]
 _DAY_S: Final = 86_400.0
-_Seconds = Annotated[float, Meta(ge=0, le=90 * _DAY_S)]
+_LONGEST_S: Final = 90 * _DAY_S
+_Seconds = Annotated[float, Meta(ge=0, le=_LONGEST_S)]
 _Percent = Annotated[float, Meta(ge=0, le=100)]
 
 
@@ -84,17 +85,21 @@ class Retry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     backoff_s: _Seconds = 300.0
 
 
+POLLS_REACHABLE: Final = 30
+
+
 class Timeouts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """When silence means something.
 
     Args:
-        reachable_s: a device heard from within this time is reachable; only those hold a wave.
+        reachable_s: a device heard from within this time is reachable; only those hold a wave. ``POLLS_REACHABLE``
+            times the installation's poll interval when left out.
         progress_s: a device that is downloading, verifying or installing and says nothing for this long has failed
             this attempt.
         proof_s: how long after the soak a claimed device may take to prove what it runs before it counts as not proven.
     """
 
-    reachable_s: _Seconds = 900.0
+    reachable_s: _Seconds = POLLS_REACHABLE * 30.0
     progress_s: _Seconds = 3_600.0
     proof_s: _Seconds = 3_600.0
 
@@ -161,13 +166,22 @@ def selector_from(value: Any, *, field: str = "selector") -> Selector:
     return _convert(value, Selector, field)
 
 
-def policy_from(value: Any, *, field: str = "policy") -> Policy:
+def policy_from(value: Any, *, field: str = "policy", poll_interval_s: float = 30.0) -> Policy:
     """A policy from plain JSON values; what is left out has its default.
+
+    Args:
+        value: what was asked for, or what was stored, where nothing is left out.
+        field: what errors call it.
+        poll_interval_s: how often devices ask, in seconds; matters only where ``timeouts.reachable_s`` is left out.
 
     Raises:
         InvalidPolicyError: ``fields`` names what is wrong, as ``policy.gates[1].ceiling``.
     """
-    return _convert(value, Policy, field)
+    policy = _convert(value, Policy, field)
+    if "reachable_s" in value.get("timeouts", {}):
+        return policy
+    silence_s = min(POLLS_REACHABLE * poll_interval_s, _LONGEST_S)
+    return structs.replace(policy, timeouts=structs.replace(policy.timeouts, reachable_s=silence_s))
 
 
 def to_json(value: Selector | Policy) -> Any:

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
+from django.conf import settings
 from django.db import transaction
 from django.db.models import Exists, OuterRef
 
@@ -27,7 +28,7 @@ from rollouts.errors import (
 )
 from rollouts.models import Deployment, DeploymentState, Rollout, RolloutState, Strategy, Wave
 from rollouts.policy.transitions import DEPLOYMENT_OPEN, DEPLOYMENT_TREATED, ROLLOUT_HOLDING, check_rollout
-from rollouts.policy.types import policy_from, selector_from, to_json
+from rollouts.policy.types import Policy, policy_from, selector_from, to_json
 from rollouts.services.changes import rollout_move
 from rollouts.services.locks import rollout_lock
 from rollouts.services.planner import Preview, plan_preview
@@ -59,7 +60,7 @@ def rollout_create(
         VersionNotReleasableError: the version is not ready or not approved; or there is none (404).
     """
     caller.require(Role.OPERATOR)
-    checked_selector, checked_policy = selector_from(selector), policy_from(policy)
+    checked_selector, checked_policy = selector_from(selector), policy_asked(policy)
     name = name.strip()
     if not 0 < len(name) <= _NAME_MAX or "\x00" in name:
         raise InvalidInputError("The name has 1 to 128 characters.", fields={"name": "1 to 128 characters"})
@@ -99,9 +100,18 @@ def rollout_preview(*, caller: Caller, version_id: UUID, strategy: str, selector
         version=version,
         strategy=strategy,
         selector=selector_from(selector),
-        policy=policy_from(policy),
+        policy=policy_asked(policy),
         salt="preview",
     )
+
+
+def policy_asked(value: Any) -> Policy:
+    """The policy somebody asks for, what they left out by this installation's defaults.
+
+    Raises:
+        InvalidPolicyError: it breaks a rule.
+    """
+    return policy_from(value, poll_interval_s=settings.DEVICE_POLL_INTERVAL_S)
 
 
 def rollout_start(*, caller: Caller, rollout_id: UUID) -> Rollout:

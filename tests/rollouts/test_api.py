@@ -235,6 +235,20 @@ def test_gates_show_the_newest_result_of_each(operator: Person, version: ModelVe
     assert [(row["gate"], row["verdict"], row["unit"]) for row in results] == [("latency p95", "pass", "relative")]
 
 
+def test_a_device_holds_a_wave_for_thirty_polls_unless_the_policy_says_otherwise(
+    operator: Person, version: ModelVersion, settings: Any
+) -> None:
+    settings.DEVICE_POLL_INTERVAL_S = 3
+
+    def made_with(policy: dict[str, Any]) -> dict[str, Any]:
+        timeouts: dict[str, Any] = operator.post(URL, body(version, policy=policy)).json()["policy"]["timeouts"]
+        return timeouts
+
+    assert operator.get(f"{URL}defaults/").json()["policy"]["timeouts"]["reachable_s"] == 90
+    assert made_with({})["reachable_s"] == made_with({"timeouts": {"proof_s": 5}})["reachable_s"] == 90
+    assert made_with({"timeouts": {"reachable_s": 7}})["reachable_s"] == 7
+
+
 def test_defaults_are_a_policy_and_its_metrics(viewer: Person) -> None:
     answer = viewer.get(f"{URL}defaults/").json()
     assert answer["policy"]["canary_percent"] == 5

@@ -147,9 +147,13 @@ class Buttons:
     async def _cut_and_mend(self) -> None:
         step = self.tour.step("cut", f"The network of {CUT_SITE} is cut")
         count = self.story.devices.cut(CUT_SITE, is_cut=True)
-        step.become("running", f"{count} devices are unreachable for {CUT_S:.0f} s", link="/")
+        step.become("running", f"{_devices(count)} unreachable for {CUT_S:.0f} s", link="/")
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self.stop.wait(), CUT_S)
         self.story.devices.cut(CUT_SITE, is_cut=False)
-        step.become("done", f"{count} devices are back, and send what they have kept")
+        step.become("done", f"{_devices(count)} back: what was kept is sent now")
         self._is_cut = False
+
+
+def _devices(count: int) -> str:
+    return "1 device is" if count == 1 else f"{count} devices are"

@@ -27,13 +27,20 @@ logger = logging.getLogger(__name__)
 D = DeploymentState
 _BATCH: Final = 500
 _ASK_AGAIN: Final = timedelta(minutes=1)
+_ANSWERING: Final = DEPLOYMENT_IN_MOTION | {D.CANCELLING}  # the device has fetched the action and is to say something
 
-# How long silence is allowed stands in each rollout's policy. A device that reports progress is not silent.
+# How long silence is allowed stands in each rollout's policy. A device that reports progress is not silent. One that is
+# away is told of a cancel when it returns; one that asks for work and never answers a cancel does not know cancels. A
+# rollback goes on waiting for it all the same: it may have switched, and is then to be restored.
 _SILENT: Final = """
 SELECT d.id, d.device_id
-FROM rollouts_deployment d JOIN rollouts_rollout r ON r.id = d.rollout_id
-CROSS JOIN LATERAL (SELECT %(at)s - make_interval(secs => (r.policy #>> '{timeouts,progress_s}')::float8) AS since) p
-WHERE d.state = ANY(%(states)s) AND d.state_at <= p.since AND NOT EXISTS (
+FROM rollouts_deployment d JOIN rollouts_rollout r ON r.id = d.rollout_id JOIN fleet_device v ON v.id = d.device_id
+CROSS JOIN LATERAL (
+    SELECT %(at)s - make_interval(secs => (r.policy #>> '{timeouts,progress_s}')::float8) AS since,
+        %(at)s - make_interval(secs => (r.policy #>> '{timeouts,reachable_s}')::float8) AS reachable_since
+) p
+WHERE d.state = ANY(%(states)s) AND d.state_at <= p.since
+AND (d.state <> 'cancelling' OR r.state = 'cancelling' AND v.last_seen_at >= p.reachable_since) AND NOT EXISTS (
     SELECT 1 FROM rollouts_action a JOIN rollouts_actionfeedback f ON f.action_id = a.id
     WHERE a.deployment_id = d.id AND f.at > p.since
 )
@@ -57,7 +64,7 @@ def deployments_tick(*, at: datetime) -> int:
     """Do what has come due, at most 500 of each kind. Idempotent. Returns how many deployments were touched."""
     due = Deployment.objects.filter(retry_at__lte=at).order_by("retry_at").values_list("pk", "device_id")[:_BATCH]
     with connection.cursor() as cursor:
-        cursor.execute(_SILENT, {"states": sorted(DEPLOYMENT_IN_MOTION), "at": at, "limit": _BATCH})
+        cursor.execute(_SILENT, {"states": sorted(_ANSWERING), "at": at, "limit": _BATCH})
         silent = cursor.fetchall()
         cursor.execute(_SILENT_RESTORE, {"at": at, "limit": _BATCH})
         silent_restores = cursor.fetchall()
@@ -127,12 +134,15 @@ def _restore_unproven(deployment: Deployment, at: datetime) -> None:
 
 def _fell_silent(deployment: Deployment, at: datetime) -> bool:
     patience = timedelta(seconds=policy_from(deployment.rollout.policy).timeouts.progress_s)
-    if deployment.state not in DEPLOYMENT_IN_MOTION or deployment.state_at + patience > at:
+    if deployment.state not in _ANSWERING or deployment.state_at + patience > at:
         return False
     action = Action.objects.filter(deployment=deployment).exclude(state=ActionState.CLOSED).first()
     if action is not None:
         action_close(action, "failure", at=at)
-    attempt_failed(deployment, "timeout", at=at)
+    if deployment.state == D.CANCELLING:
+        deployment_move(deployment, D.FAILED, at=at, reason="cancel_not_answered", retry_at=None)
+    else:
+        attempt_failed(deployment, "timeout", at=at)
     device_revisions_bump(device_ids=[deployment.device_id])
     return True
 

@@ -767,6 +767,29 @@ def test_progress_sent_before_a_cancel_was_heard_changes_nothing(
     assert states(rollout)[agent.cid] == "cancelled"
 
 
+def test_a_client_that_never_answers_a_cancel_holds_the_end_of_a_rollout_no_longer_than_its_silence_is_allowed(
+    operator: Person, organization: Organization, agents: list[Agent]
+) -> None:
+    rollout = start(operator, version_make(organization), strategy="all_at_once", timeouts={"progress_s": 30})
+    tick()
+    deaf, away = agents[:2]
+    for agent in (deaf, away):
+        number = agent.wait_offered()
+        agent.deployment(number)
+        agent.feedback(number, "proceeding", "none", "downloading")
+    rollout_cancel(caller=operator.caller, rollout_id=rollout.public_id)
+    tick()
+    Device.objects.filter(pk=away.device.pk).update(last_seen_at=now() - timedelta(days=1))
+    tick(20)
+    assert state(rollout) == "cancelling"
+    tick(40)
+    row = Deployment.objects.get(rollout=rollout, device=deaf.device)
+    assert (row.state, row.reason_code) == ("failed", "cancel_not_answered")
+    assert states(rollout)[away.cid] == "cancelling", "who was away hears of it on return"
+    tick(41)
+    assert state(rollout) == "cancelled"
+
+
 def test_a_device_that_switches_while_the_rollback_passes_is_not_forgotten(
     operator: Person, organization: Organization, agents: list[Agent]
 ) -> None:

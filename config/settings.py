@@ -76,8 +76,6 @@ DATABASES: dict[str, dict[str, Any]] = {
         "USER": DATABASE_ADDRESS.user,
         "PASSWORD": DATABASE_ADDRESS.password,
         "CONN_MAX_AGE": 0,
-        # A pooled connection may have outlived its server: it is asked once per request rather than failing one.
-        "CONN_HEALTH_CHECKS": True,
         "OPTIONS": {
             **DATABASE_ADDRESS.options,
             # Stock Django under ASGI opens a connection per concurrent request; the pool bounds them.

@@ -63,9 +63,10 @@ class Patient:
 
     def start(self, *, lease_s: float) -> None:
         (self.folder / "lines").touch()
-        with (self.folder / "said").open("wb") as output:
+        # The log goes to a file of its own: its threads would write into the middle of lines.
+        with (self.folder / "said").open("wb") as output, (self.folder / "log").open("wb") as log:
             command = [sys.executable, "-m", "tests.resilience.patient_job", str(self.folder / "lines"), str(lease_s)]
-            self.started.append(subprocess.Popen(command, cwd=ROOT, env=self.environment, stdout=output, stderr=output))
+            self.started.append(subprocess.Popen(command, cwd=ROOT, env=self.environment, stdout=output, stderr=log))
 
     def tell(self, line: str) -> None:
         with (self.folder / "lines").open("a") as lines:
@@ -73,13 +74,13 @@ class Patient:
 
     def until_it_says(self, line: str) -> None:
         def is_said() -> bool:
-            assert line in self.said().splitlines() or self.started[-1].poll() is None, self.said()
+            assert line in self.said().splitlines() or self.started[-1].poll() is None, "it ended"
             return line in self.said().splitlines()
 
         try:
             eventually(is_said, deadline_s=30)
         except AssertionError as error:
-            raise AssertionError(f"{error}: {line}\n{self.said()}") from error
+            raise AssertionError(f"{error}: {line}\n{self.said()}\n{(self.folder / 'log').read_text()}") from error
 
     def said(self) -> str:
         return (self.folder / "said").read_text()

@@ -23,8 +23,8 @@ PLOT = ROOT / "docs" / "images" / "benchmarks.svg"
 EXPLANATION = (
     "Each ratio compares two things measured in turn in one go: the median of at least five interleaved pairs. More "
     "than 1 means the product is faster. `at least` marks figures where the load generator, not the product, may have "
-    "been the limit. `busy` is how much of the processors other work took just before: the more, the lower the figures "
-    "whose product side is a chain of processes. Run them yourself with `make bench ONLY=<prefix>`."
+    "been the limit. `busy` is how much of the processors other work took just before: on a busy machine "
+    "ratios came out up to twice as high or as low. Run them yourself with `make bench ONLY=<prefix>`."
 )
 
 
